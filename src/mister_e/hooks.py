@@ -1,0 +1,13 @@
+"""How the library says how far it is, without printing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+#: Called with (stage, done, total): stages by name, done and total in the stage's own unit
+#: (seconds of audio or turns). A total of 0 means that it is not known.
+Progress = Callable[[str, float, float], None]
+
+
+def silent(stage: str, done: float, total: float) -> None:
+    """Report nothing."""
