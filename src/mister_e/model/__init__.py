@@ -1,1 +1,17 @@
-"""."""
+"""The mixture of speech, text and fusion experts."""
+
+from mister_e.model.context import ContextNetwork
+from mister_e.model.fusion import FusionExpert
+from mister_e.model.gate import Gate, expert_presence
+from mister_e.model.mister_e import MisterE, MixtureOutput
+from mister_e.model.packing import Packing
+
+__all__ = [
+    "ContextNetwork",
+    "FusionExpert",
+    "Gate",
+    "MisterE",
+    "MixtureOutput",
+    "Packing",
+    "expert_presence",
+]

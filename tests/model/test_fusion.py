@@ -1,0 +1,63 @@
+import pytest
+import torch
+from batches import SMALL, batch, conversations, few
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from mister_e.model import FusionExpert, Packing
+
+
+@pytest.fixture(scope="module")
+def expert():
+    torch.manual_seed(2)
+    return FusionExpert(SMALL).double()
+
+
+def attend_alone(attention, asking, asked):
+    """One attention on one conversation `[T, F]` by torch's own multi-head attention."""
+    heads = nn.MultiheadAttention(SMALL.attention_dim, SMALL.attention_heads, batch_first=True).double()
+    with torch.no_grad():
+        heads.in_proj_weight.copy_(torch.eye(SMALL.attention_dim).repeat(3, 1))
+        heads.out_proj.weight.copy_(torch.eye(SMALL.attention_dim))
+        heads.in_proj_bias.zero_()
+        heads.out_proj.bias.zero_()
+    gathered, _ = heads(
+        attention.query(asking)[None], attention.key(asked)[None], attention.value(asked)[None]
+    )
+    return attention.norm(asking + attention.output(gathered[0]))
+
+
+def fuse_alone(expert, speech, text):
+    """The expert's formula on one conversation, with nothing packed or masked."""
+    heard, read = expert.speech_input(speech), expert.text_input(text)
+    for block in expert.blocks:
+        crossed = attend_alone(block.speech_asks_text, heard, read)
+        read = attend_alone(block.text_asks_speech, read, heard)
+        heard = attend_alone(block.speech_asks_speech, crossed, crossed)
+        read = attend_alone(block.text_asks_text, read, read)
+    return expert.head(torch.cat([heard + expert.speech_skip(speech), read + expert.text_skip(text)], -1))
+
+
+@given(parts=conversations(), extra=st.integers(0, 3))
+@few
+def test_a_batch_is_each_conversation_fused_alone(expert, parts, extra):
+    turns = batch(parts, extra, garbage=torch.nan)
+    packing = Packing.of(turns.mask)
+
+    logits = expert(packing.pack(turns.speech), packing.pack(turns.text), packing)
+
+    expected = torch.cat([fuse_alone(expert, part.speech, part.text) for part in parts])
+    torch.testing.assert_close(logits, expected)
+
+
+def test_dropout_is_for_training_alone():
+    torch.manual_seed(3)
+    config = SMALL.model_copy(update={"dropout": 0.5, "head_dropout": 0.5})
+    expert = FusionExpert(config)
+    packing = Packing.of(torch.ones(1, 6, dtype=torch.bool))
+    speech, text = torch.randn(6, SMALL.speech_dim), torch.randn(6, SMALL.text_dim)
+
+    assert not torch.equal(expert(speech, text, packing), expert(speech, text, packing))
+    expert.eval()
+    assert torch.equal(expert(speech, text, packing), expert(speech, text, packing))
