@@ -1,0 +1,43 @@
+"""The models that come with this package, and how a model's name becomes its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mister_e.errors import InputError
+
+__all__ = ["bundled", "model_folder"]
+
+_HERE = Path(__file__).parent
+
+
+def bundled() -> list[dict[str, Any]]:
+    """Describe the bundled models: the `config.json` of each, as it stands."""
+    configs = sorted(_HERE.glob("*/config.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) | {"folder": str(path.parent)} for path in configs]
+
+
+def model_folder(model: str | Path) -> Path:
+    """Find the folder of a model.
+
+    :param model: a bundled name, a folder, or a Hugging Face Hub id (`owner/name`).
+    :return: the folder, on this machine.
+    :raises InputError: nothing of that name can be found.
+    """
+    if isinstance(model, Path) or Path(model).is_dir():
+        if not Path(model).is_dir():
+            raise InputError(f"{model}: no such folder")
+        return Path(model)
+    if (_HERE / model / "config.json").is_file():
+        return _HERE / model
+    if model.count("/") == 1:
+        from mister_e.encoders.weights import hub_folder
+
+        return hub_folder(model)
+    names = ", ".join(config["name"] for config in bundled())
+    raise InputError(
+        f"unknown model {model!r}: the bundled ones are {names};"
+        " a folder or a Hugging Face Hub id (owner/name) works too"
+    )

@@ -1,0 +1,150 @@
+"""A model is a folder: what it holds, how it is written, and what is checked when it is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mister_e.config import MixtureConfig
+from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
+from mister_e.encoders.text import TextEncoder
+from mister_e.encoders.weights import load_strictly, sha256, verify
+from mister_e.errors import InputError
+from mister_e.files import replacing, write_text
+from mister_e.labels import LabelSet
+from mister_e.model import MisterE
+
+FORMAT = 1
+
+
+class Calibration(BaseModel):
+    """Temperatures that make confidence honest, one for each set of modalities a turn has.
+
+    Fitted on validation; the logits are divided by them (Guo et al. 2017).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    both: float = Field(1.0, gt=0)
+    speech: float = Field(1.0, gt=0)
+    text: float = Field(1.0, gt=0)
+
+
+class FolderConfig(BaseModel):
+    """The `config.json` of a model folder.
+
+    :param format: version of this layout.
+    :param name: what people call the model.
+    :param description: one sentence.
+    :param languages: languages of the words and voices it was trained on.
+    :param labels: label names in the order of the logits.
+    :param mixture: sizes of the mixture.
+    :param speech_encoder: sizes of the speech encoder and the name of its frozen base.
+    :param calibration: temperatures.
+    :param training: protocol: corpora, splits, seeds, selection.
+    :param scores: what the test splits gave.
+    :param terms: what it may be used for.
+    :param files: SHA-256 of every weight and tokenizer file, by path inside the folder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    name: str
+    description: str
+    languages: list[str]
+    labels: list[str]
+    mixture: MixtureConfig
+    speech_encoder: SpeechEncoderConfig
+    calibration: Calibration = Calibration()
+    training: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    terms: str = ""
+    files: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Everything that a model folder holds, in memory."""
+
+    config: FolderConfig
+    text_encoder: TextEncoder
+    speech_encoder: SpeechEncoder
+    mixture: MisterE
+
+    @property
+    def labels(self) -> LabelSet:
+        """The emotions that the model can tell."""
+        return LabelSet.from_json(self.config.labels)
+
+    def save(self, folder: Path, *, dtype: torch.dtype = torch.float16) -> None:
+        """Write the folder; `config.json` last, so that half a folder is never taken for a whole one.
+
+        :param folder: made where it is missing.
+        :param dtype: precision of the text encoder's weights on disk; the rest is float32.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").unlink(missing_ok=True)
+        self.text_encoder.save(folder / "text", dtype=dtype)
+        weights = {
+            f"speech_encoder.{name}": value for name, value in self.speech_encoder.state_dict().items()
+        }
+        weights |= {f"mixture.{name}": value for name, value in self.mixture.state_dict().items()}
+        with replacing(folder / "model.safetensors") as temporary:
+            save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
+        written = sorted(p for p in folder.rglob("*") if p.suffix in {".safetensors", ".json"})
+        files = {path.relative_to(folder).as_posix(): sha256(path) for path in written}
+        config = self.config.model_copy(update={"files": files})
+        write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelFolder:
+        """Read a folder, verify its files, and fill the modules strictly.
+
+        :param folder: written by `save`.
+        :raises InputError: a file is missing, damaged or of another version, or a weight is
+            missing or unexpected.
+        """
+        config = read_config(folder)
+        verify(folder, config.files)
+        path = folder / "model.safetensors"
+        try:
+            weights = load_file(path)
+        except (SafetensorError, FileNotFoundError) as error:
+            raise InputError(
+                f"{path}: cannot be read as safetensors ({error}); get the folder again"
+            ) from None
+        speech_encoder, mixture = SpeechEncoder(config.speech_encoder), MisterE(config.mixture)
+        parts = torch.nn.ModuleDict({"speech_encoder": speech_encoder, "mixture": mixture})
+        load_strictly(parts, weights, path)
+        text_encoder = TextEncoder.load(folder / "text")
+        return cls(config, text_encoder.eval(), speech_encoder.eval(), mixture.eval())
+
+
+def read_config(folder: Path) -> FolderConfig:
+    """Read and check the `config.json` of a model folder.
+
+    :raises InputError: it is missing, not JSON, or a field is unknown, missing or wrong.
+    """
+    path = folder / "config.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; {folder} is not a model folder") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}); get the folder again") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(f"{path}: not a model folder of format {FORMAT}; update mister-e or the folder")
+    try:
+        return FolderConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: field {field!r}: {first['msg']}") from None

@@ -1,0 +1,113 @@
+"""The model card: what a folder's `config.json` says, told to people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mister_e.files import write_text
+from mister_e.pretrained.folder import FolderConfig, read_config
+
+_HEAD = """---
+license: other
+license_name: research-non-commercial
+language: [{languages}]
+library_name: mister-e
+pipeline_tag: audio-classification
+tags: [emotion-recognition-in-conversation, speech, text, mixture-of-experts]
+metrics: [f1]
+---
+
+# {name}
+
+{description}.
+It tells, turn by turn, which of {count} emotions is heard and read: {labels}.
+It never sees who speaks.
+
+```python
+from mister_e import Pipeline
+
+analysis = Pipeline.from_pretrained("{name}")("call.wav")
+```
+"""
+
+_DATA = """
+## What it was trained on
+
+* **Words**: the text encoder (MiniLM-L6, Apache-2.0) was fine-tuned on single turns of MELD's training
+  split.
+* **Voices**: Whisper tiny.en (MIT) is frozen. A pooling over its frames, joined with eight prosody
+  statistics, was trained on acted clips of RAVDESS (English) and nEMO (Polish), on vocal bursts of
+  EmoGator, on read speech of LibriSpeech taken as neutral, and on the statistics (not the sound) of
+  MELD's clips. Whole voices were held out for validation and test.
+* **Mixture**: trained on MELD's conversations as text alone, with MELD's statistics, and with acted
+  clips put in place of MELD's own sound: of the turn's emotion or of any. **No recording with both the
+  words and the sound of a real conversation was used**: how the experts are weighed on real calls is
+  extrapolated.
+
+Epochs were chosen on validation; the test splits were scored once, with one seed.
+"""
+
+_LIMITS = """
+## Limits
+
+* The emotion that is *expressed*, as an annotator of a sitcom or an actor's script would name it: no
+  fact about what a person feels. Do not decide anything about a person by it.
+* Voices that are not acted, other languages, telephone sound, noise, children and old people were not
+  tested. The speech expert follows the recording it was trained on more than one would wish: see the
+  scores by corpus, and expect less elsewhere.
+* Fear and disgust are rare in MELD and the weakest classes. Irony is mostly missed.
+* Inferring emotions at work and in schools is restricted by law in the European Union. Not a medical
+  device.
+
+## Terms
+
+{terms}.
+"""
+
+
+def write_card(folder: Path) -> None:
+    """Write the `README.md` of a model folder from its configuration.
+
+    :param folder: a whole model folder.
+    """
+    config = read_config(folder)
+    head = _HEAD.format(
+        languages=", ".join(config.languages),
+        name=config.name,
+        description=config.description,
+        count=len(config.labels),
+        labels=", ".join(config.labels),
+    )
+    terms = config.terms[:1].upper() + config.terms[1:]
+    write_text(folder / "README.md", head + _DATA + _scores(config) + _LIMITS.format(terms=terms))
+
+
+def _scores(config: FolderConfig) -> str:
+    lines = [
+        "",
+        "## Scores on the test splits",
+        "",
+        "Weighted F1, accuracy and macro F1 in percent; ECE is the expected calibration error, 0 to 1."
+        " The gate column is the mean weight of speech, text and fusion.",
+        "",
+        "| situation | turns | weighted F1 | accuracy | macro F1 | ECE | gate |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in config.scores.items():
+        gate = " / ".join(f"{weight:.2f}" for weight in row["gate"])
+        lines.append(
+            f"| {name} | {row['turns']:,} | {row['weighted_f1']:.1f} | {row['accuracy']:.1f} |"
+            f" {row['macro_f1']:.1f} | {row['ece']:.3f} | {gate} |"
+        )
+    lines += ["", "F1 by emotion:", "", "| situation | " + " | ".join(config.labels) + " |"]
+    lines.append("|---" * (1 + len(config.labels)) + "|")
+    for name, row in config.scores.items():
+        cells = [f"{row['f1'][label]:.1f}" if label in row["f1"] else "-" for label in config.labels]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "*text*: MELD's words alone. *text and statistics*: with the statistics of MELD's clips."
+        " *text and voice*: MELD's words paired with acted clips of unseen voices, 6 in 10 of the same"
+        " emotion and the rest of any. *voice*: single clips of unseen voices, all corpora together and one by one.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,183 @@
+"""Train the mixture on turns that are already embedded (stage 2)."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mister_e.evaluation.metrics import weighted_f1
+from mister_e.losses import LossWeights, mixture_loss
+from mister_e.model import MisterE, MixtureOutput
+from mister_e.training.seeds import seed_everything
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One conversation as the mixture sees it.
+
+    :param text: `[T, Dt]`; rows of turns without text are ignored.
+    :param speech: `[T, Ds]`, likewise.
+    :param has_text: bool `[T]`.
+    :param has_speech: bool `[T]`.
+    :param labels: int64 `[T]`, positions in the label set.
+    """
+
+    text: Tensor
+    speech: Tensor
+    has_text: Tensor
+    has_speech: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Conversations padded on the right, as `MisterE.forward` takes them, and their labels `[B, T]`."""
+
+    text: Tensor
+    speech: Tensor
+    mask: Tensor
+    has_text: Tensor
+    has_speech: Tensor
+    labels: Tensor
+
+
+#: Milder than the published weights: these embeddings are small, and half of them are statistics.
+WEIGHTS = LossWeights(gamma=1.0, contrastive=0.1, consistency=0.1, label_smoothing=0.05)
+
+
+@dataclass(frozen=True)
+class MixtureTuning:
+    """How the mixture is trained; conversations come anew each epoch from a function."""
+
+    epochs: int = 8
+    batch: int = 32
+    rate: float = 3e-4
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    seed: int = 0
+    weights: LossWeights = WEIGHTS
+
+
+def pad(conversations: Sequence[Embedded]) -> Batch:
+    """Pad conversations to one batch; pads are labelled -1."""
+
+    def padded(name: str, value: float) -> Tensor:
+        rows = [getattr(one, name) for one in conversations]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+
+    real = [torch.ones(len(one), dtype=torch.bool) for one in conversations]
+    return Batch(
+        padded("text", 0.0),
+        padded("speech", 0.0),
+        torch.nn.utils.rnn.pad_sequence(real, batch_first=True),
+        padded("has_text", False),
+        padded("has_speech", False),
+        padded("labels", -1),
+    )
+
+
+def run(mixture: MisterE, batch: Batch) -> MixtureOutput:
+    """Run the mixture over a batch."""
+    output: MixtureOutput = mixture(
+        batch.text, batch.speech, mask=batch.mask, has_text=batch.has_text, has_speech=batch.has_speech
+    )
+    return output
+
+
+def train_mixture(
+    mixture: MisterE,
+    draw: Callable[[int], Sequence[Embedded]],
+    validate: Callable[[MisterE], dict[str, float]],
+    tuning: MixtureTuning,
+) -> list[dict[str, float]]:
+    """Train; keep the epoch whose mean validation score is best.
+
+    :param mixture: changed in place.
+    :param draw: gives the conversations of an epoch, in random order.
+    :param validate: scores on validation, each 0 to 100, that count alike.
+    :param tuning: the settings.
+    :return: one row an epoch; the kept one has the highest `validation`.
+    """
+    seed_everything(tuning.seed)
+    optimizer = torch.optim.AdamW(mixture.parameters(), tuning.rate, weight_decay=tuning.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, tuning.epochs)
+    history: list[dict[str, float]] = []
+    best, best_weights = -1.0, mixture.state_dict()
+    for epoch in range(tuning.epochs):
+        mixture.train()
+        conversations = draw(epoch)
+        losses = []
+        for first in range(0, len(conversations), tuning.batch):
+            batch = pad(conversations[first : first + tuning.batch])
+            loss = mixture_loss(
+                run(mixture, batch),
+                batch.labels,
+                mask=batch.mask,
+                has_text=batch.has_text,
+                has_speech=batch.has_speech,
+                weights=tuning.weights,
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(mixture.parameters(), tuning.clip)
+            optimizer.step()
+            losses.append(loss.item())
+        schedule.step()
+        mixture.eval()
+        scores = validate(mixture)
+        row = {"epoch": epoch, "loss": float(np.mean(losses)), **scores}
+        row["validation"] = float(np.mean(list(scores.values())))
+        log.info("mixture: %s", {name: round(value, 3) for name, value in row.items()})
+        history.append(row)
+        if row["validation"] > best:
+            best, best_weights = row["validation"], copy.deepcopy(mixture.state_dict())
+    mixture.load_state_dict(best_weights)
+    mixture.eval()
+    return history
+
+
+@torch.inference_mode()
+def judge(mixture: MisterE, conversations: Sequence[Embedded]) -> tuple[Tensor, Tensor, Tensor]:
+    """Judge labelled turns.
+
+    :param conversations: any number.
+    :return: over all their turns: logits `[N, C]`, gate `[N, 3]`, labels `[N]`.
+    """
+    mixture.eval()
+    logits, gates, labels = [], [], []
+    for first in range(0, len(conversations), 64):
+        batch = pad(conversations[first : first + 64])
+        output = run(mixture, batch)
+        logits.append(output.logits[batch.mask])
+        gates.append(output.gate[batch.mask])
+        labels.append(batch.labels[batch.mask])
+    return torch.cat(logits), torch.cat(gates), torch.cat(labels)
+
+
+def score(mixture: MisterE, conversations: Sequence[Embedded]) -> float:
+    """Weighted F1 over all turns, 0 to 100."""
+    logits, _, labels = judge(mixture, conversations)
+    return weighted_f1(labels.tolist(), logits.argmax(-1).tolist())
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Temperature under which the labels are likeliest (Guo et al. 2017), between 0.2 and 5.
+
+    :param logits: `[N, C]` of validation turns.
+    :param labels: `[N]`.
+    """
+    candidates: NDArray[np.float64] = np.geomspace(0.2, 5.0, 161)
+    losses = [float(torch.nn.functional.cross_entropy(logits / t, labels)) for t in candidates]
+    return round(float(candidates[int(np.argmin(losses))]), 3)

@@ -1,0 +1,110 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mister_e.encoders.weights import sha256
+from mister_e.errors import InputError
+from mister_e.pretrained import bundled, model_folder
+from mister_e.pretrained.folder import ModelFolder, read_config
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return shutil.copytree(model_folder("mini"), tmp_path / "mini")
+
+
+def resigned(folder, name):
+    """Write the hash of a changed file into the configuration, so that the file itself is judged."""
+    config = json.loads((folder / "config.json").read_text())
+    config["files"][name] = sha256(folder / name)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_mini_is_bundled():
+    (mini,) = [config for config in bundled() if config["name"] == "mini"]
+    assert mini["labels"] == ["neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust"]
+    assert mini["scores"]["text"]["weighted_f1"] >= 60
+    assert model_folder("mini").name == "mini"
+
+
+def test_weights_in_the_package_stay_small():
+    assert sum(path.stat().st_size for path in model_folder("mini").rglob("*")) < 60e6
+
+
+def test_the_card_says_data_scores_limits_and_terms():
+    card = (model_folder("mini") / "README.md").read_text()
+    assert card.startswith("---\n")
+    for heading in ("## What it was trained on", "## Scores on the test splits", "## Limits", "## Terms"):
+        assert heading in card
+
+
+def test_saved_and_loaded_is_the_same(copy, tmp_path):
+    model = ModelFolder.load(copy)
+    model.save(tmp_path / "again")
+    again = ModelFolder.load(tmp_path / "again")
+    assert again.labels == model.labels
+    assert again.config.model_copy(update={"files": {}}) == model.config.model_copy(update={"files": {}})
+    for name, value in model.mixture.state_dict().items():
+        assert torch.equal(value, again.mixture.state_dict()[name]), name
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"unknown model 'mimi'.*mini"):
+        model_folder("mimi")
+
+
+def test_a_folder_that_is_none_is_named(tmp_path):
+    with pytest.raises(InputError, match="not a model folder"):
+        ModelFolder.load(tmp_path)
+
+
+def test_a_missing_tensor_is_named(copy):
+    weights = load_file(copy / "model.safetensors")
+    del weights["mixture.missing_text"]
+    save_file(weights, copy / "model.safetensors")
+    resigned(copy, "model.safetensors")
+    with pytest.raises(InputError, match=r"model\.safetensors.*lacks weight 'mixture\.missing_text'"):
+        ModelFolder.load(copy)
+
+
+def test_an_extra_tensor_is_named(copy):
+    weights = load_file(copy / "text" / "model.safetensors")
+    save_file(weights | {"stray": torch.ones(1)}, copy / "text" / "model.safetensors")
+    resigned(copy, "text/model.safetensors")
+    with pytest.raises(InputError, match="unexpected weight 'stray'"):
+        ModelFolder.load(copy)
+
+
+def test_a_wrong_hash_is_named(copy):
+    path = copy / "text" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"text/model\.safetensors.*SHA-256"):
+        ModelFolder.load(copy)
+
+
+def test_a_missing_file_is_named(copy):
+    (copy / "text" / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"tokenizer\.json.*missing"):
+        ModelFolder.load(copy)
+
+
+def test_an_unknown_or_wrong_field_is_named(copy):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"speakers": 2}))
+    with pytest.raises(InputError, match="speakers"):
+        read_config(copy)
+    config["mixture"]["classes"] = "many"
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"mixture\.classes"):
+        read_config(copy)
+    (copy / "config.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(InputError, match="format 1"):
+        read_config(copy)
+    (copy / "config.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        read_config(copy)
