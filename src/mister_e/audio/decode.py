@@ -1,0 +1,276 @@
+"""Any recording as 16 kHz float32 pieces: streaming, with times kept, whatever the container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from mister_e.conversation import SAMPLE_RATE
+from mister_e.errors import InputError
+
+Samples = NDArray[np.float32]
+Channels = Literal["mix", "split"]
+
+#: A frame this much later (s) than the sound before it ended leaves a gap that is filled with
+#: silence; less is the rounding of timestamps. More than the longest gap is a broken timestamp.
+_SHORTEST_GAP, _LONGEST_GAP = 0.1, 3600.0
+
+#: Decoders need some sound before a point they jumped to until they are right again (s).
+_RUN_UP = 1.0
+
+#: Containers whose header does not state a length: what FFmpeg reports is an estimate.
+_LENGTH_IS_A_GUESS = frozenset({"mp3", "aac"})
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the header of a recording says.
+
+    :param path: the file.
+    :param duration: seconds; None where the header does not say.
+    :param channels: number of channels.
+    :param sample_rate: Hz, before resampling.
+    """
+
+    path: str
+    duration: float | None
+    channels: int
+    sample_rate: int
+
+
+def probe(path: str | Path) -> Recording:
+    """Read the header of a recording.
+
+    :param path: an audio or video file.
+    :return: what the header says.
+    :raises InputError: the file cannot be read or has no sound.
+    """
+    with _opened(path) as container:
+        stream = container.streams.audio[0]
+        return Recording(str(path), _duration(container), stream.codec_context.channels, stream.rate)
+
+
+def blocks(
+    path: str | Path, *, channels: Channels = "mix", seconds: float = 30.0, notes: list[str] | None = None
+) -> Iterator[Samples]:
+    """Decode a recording piece by piece, in memory bounded by one piece.
+
+    The first sample is second 0 of the container: a sound track that starts late, or has gaps,
+    is filled up with silence.
+
+    :param path: an audio or video file.
+    :param channels: "mix" = the mean of all channels, "split" = every channel by itself.
+    :param seconds: length of a piece; the last one is shorter.
+    :param notes: what was wrong but could be mended is appended here.
+    :return: float32 `[C, N]` pieces at `SAMPLE_RATE`, within [-1, 1].
+    :raises InputError: the file cannot be read, has no sound, or none of it can be decoded.
+    """
+    notes = [] if notes is None else notes
+    size = round(seconds * SAMPLE_RATE)
+    waiting: list[Samples] = []
+    count = total = 0
+    with _opened(path) as container:
+        for piece in _sound(container, 0.0, channels, notes):
+            waiting.append(piece)
+            count += piece.shape[1]
+            total += piece.shape[1]
+            if count < size:
+                continue
+            joined = np.concatenate(waiting, axis=1)
+            full = count - count % size
+            for begin in range(0, full, size):
+                yield joined[:, begin : begin + size]
+            waiting, count = [joined[:, full:].copy()], count - full
+        if total == 0:
+            raise InputError(f"{path}: no sound could be decoded; it may be damaged, export it again")
+        if count:
+            yield np.concatenate(waiting, axis=1)
+        stated = _duration(container)
+        exact = container.format.name not in _LENGTH_IS_A_GUESS
+        if stated is not None and exact and total / SAMPLE_RATE < 0.98 * stated - 1.0:
+            notes.append(
+                f"{path}: its header says {stated:.1f} s, only {total / SAMPLE_RATE:.1f} s could be decoded;"
+                " it may be cut off"
+            )
+
+
+def read_clip(path: str | Path, start: float, end: float | None, channel: int | None) -> Samples:
+    """Decode one stretch of a recording without decoding all that comes before it.
+
+    :param path: an audio or video file.
+    :param start: first second.
+    :param end: last second; None = to the end of the recording.
+    :param channel: 0-based; None = the mean of all channels.
+    :return: float32 `[N]` at `SAMPLE_RATE`; shorter than asked where the recording ends before.
+    :raises InputError: the file cannot be read, or has no such channel or stretch.
+    """
+    with _opened(path) as container:
+        stream = container.streams.audio[0]
+        if channel is not None and not 0 <= channel < stream.codec_context.channels:
+            raise InputError(
+                f"{path}: has {stream.codec_context.channels} channels, there is no channel {channel}"
+                " (the first is 0)"
+            )
+        if start > _RUN_UP:
+            container.seek(round((_origin(container) + start - _RUN_UP) * av.time_base))
+        size = None if end is None else max(0, round((end - start) * SAMPLE_RATE))
+        pieces: list[Samples] = []
+        count = 0
+        for piece in _sound(container, start, "mix" if channel is None else "split", []):
+            pieces.append(piece[channel or 0])
+            count += piece.shape[1]
+            if size is not None and count >= size:
+                break
+    if not count:
+        raise InputError(f"{path}: has no sound at {start:.2f} s; the recording ends before")
+    return np.concatenate(pieces)[:size]
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[InputContainer]:
+    """Open a recording that has a sound track."""
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise InputError(f"{path}: is a folder, expected an audio or video file")
+        if file.stat().st_size == 0:
+            raise InputError(f"{path}: is empty (0 bytes); record or copy it again")
+        container = av.open(str(file), metadata_errors="ignore")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; check its permissions") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{path}: not audio or video that can be read ({reason});"
+            " if it plays elsewhere, export it as WAV or FLAC; if it was cut off, copy it again"
+        ) from error
+    with container:
+        if not container.streams.audio:
+            raise InputError(f"{path}: has no sound track; expected an audio file, or a video with sound")
+        yield container
+
+
+def _duration(container: InputContainer) -> float | None:
+    """Length in seconds that the header states."""
+    return container.duration / av.time_base if container.duration else None
+
+
+def _origin(container: InputContainer) -> float:
+    """Timestamp (s) of second 0."""
+    return (container.start_time or 0) / av.time_base
+
+
+def _sound(
+    container: InputContainer, start: float, channels: Channels, notes: list[str]
+) -> Iterator[Samples]:
+    """Sound from second `start` on, at `SAMPLE_RATE`, without gaps.
+
+    :return: float32 `[C, N]` pieces of any length.
+    """
+    origin = _origin(container)
+    width = 1 if channels == "mix" else container.streams.audio[0].codec_context.channels
+    as_floats = resampler = None
+    shape, rate = None, 0
+    position = start  # the second up to which sound was given
+    faults: set[str] = set()
+    for frame in _frames(container, notes):
+        if as_floats is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
+            # the first frame, or a track that changes on its way
+            if resampler is not None:
+                yield from _resampled(resampler, None, width)
+            shape, rate = (frame.format.name, frame.layout.name, frame.sample_rate), frame.sample_rate
+            as_floats = av.AudioResampler(format="flt")
+            resampler = av.AudioResampler(format="flt", layout=f"{width}c", rate=SAMPLE_RATE)
+        assert resampler is not None
+        gap = 0.0 if frame.time is None else frame.time - origin - position
+        samples = _mended(_floats(as_floats, frame), width, faults)
+        if gap < 0 and position == start:
+            samples = samples[:, min(round(-gap * rate), samples.shape[1]) :]
+            if samples.shape[1] == 0:
+                continue
+        elif _SHORTEST_GAP < gap < _LONGEST_GAP:
+            for begin in range(0, round(gap * rate), rate):
+                silence = np.zeros((width, min(rate, round(gap * rate) - begin)), np.float32)
+                yield from _resampled(resampler, _frame(silence, rate), width)
+            position += gap
+        yield from _resampled(resampler, _frame(samples, rate), width)
+        position += samples.shape[1] / rate
+    if resampler is not None:
+        yield from _resampled(resampler, None, width)
+    notes.extend(sorted(faults))
+
+
+def _mended(samples: Samples, width: int, faults: set[str]) -> Samples:
+    """Make samples finite and at most 1, with as many channels as asked; remember what was wrong."""
+    finite = np.isfinite(samples)
+    if not finite.all():
+        faults.add("samples that are not numbers (NaN or infinite) were taken as silence")
+        samples = np.where(finite, samples, np.float32(0))
+    # a little over full scale is what lossy codecs do; far over it is a wrong scale
+    if np.abs(samples).max(initial=0) > 4:
+        faults.add("samples far beyond full scale were clipped; the file's scale may be wrong")
+    samples = np.clip(samples, -1, 1)
+    if len(samples) != width:
+        samples = np.repeat(samples.mean(axis=0, keepdims=True), width, axis=0)
+    return samples
+
+
+def _frames(container: InputContainer, notes: list[str]) -> Iterator[av.AudioFrame]:
+    """Decode what can be decoded, past damaged packets, and note the damage."""
+    damaged = 0
+    first: float | None = None
+    packets = container.demux(container.streams.audio[0])
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except av.FFmpegError as error:
+            notes.append(f"reading stopped at a damaged place ({error.strerror})")
+            break
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            damaged += 1
+            if first is None and packet.pts is not None and packet.time_base is not None:
+                first = float(packet.pts * packet.time_base)
+    if damaged:
+        where = "" if first is None else f", the first at {first:.1f} s"
+        notes.append(f"{damaged} damaged pieces could not be decoded{where}")
+
+
+# Frames are handled packed ("flt"), never planar: PyAV 18 reads past the end of its
+# plane pointers when there are exactly eight.
+
+
+def _floats(as_floats: av.AudioResampler, frame: av.AudioFrame) -> Samples:
+    """Samples of a frame of any format as float32 `[C, N]`."""
+    count = frame.layout.nb_channels
+    rows = [out.to_ndarray().reshape(-1, count) for out in as_floats.resample(frame)]
+    return np.concatenate([np.zeros((0, count), np.float32), *rows], dtype=np.float32).T
+
+
+def _frame(samples: Samples, rate: int) -> av.AudioFrame:
+    """Wrap float32 `[C, N]` for FFmpeg."""
+    packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=f"{len(samples)}c")
+    frame.sample_rate = rate
+    return frame
+
+
+def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None, width: int) -> Iterator[Samples]:
+    """Feed a frame (None = the end) and give what comes out, float32 `[C, N]`."""
+    for out in resampler.resample(frame):
+        if out.samples:
+            # the filter overshoots at steps
+            yield np.clip(out.to_ndarray().reshape(-1, width).T, -1, 1)
