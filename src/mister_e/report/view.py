@@ -1,0 +1,196 @@
+"""What the page shows of an analysis: names, rounded numbers and shares, ready for its templates."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, TurnAnalysis
+from mister_e.errors import InputError
+from mister_e.report.timeline import Span, Timeline, clock, timeline
+
+Percents = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One row of the list.
+
+    :param label: position of its emotion among the page's labels.
+    :param when: its time, or its number where there are no times.
+    :param seconds: its start and end for the player; None without times.
+    :param gate: the experts' weights in percent, in the order of `EXPERTS`.
+    :param scores: per label its name and percents: all together, then each expert; None = no expert.
+    :param tops: per column of `scores` the highest percent.
+    """
+
+    number: int
+    label: int
+    emotion: str
+    confidence: int
+    when: str
+    length: str
+    seconds: tuple[str, str] | None
+    text: str | None
+    trusted: str
+    gate: tuple[int, ...]
+    scores: tuple[tuple[str, Percents], ...]
+    tops: Percents
+    missing: tuple[str, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one emotion takes of a conversation, in percent; `talk` and `time` are None without times."""
+
+    label: int
+    emotion: str
+    turns: int
+    percent: int
+    talk: int | None
+    time: str | None
+
+
+@dataclass(frozen=True)
+class View:
+    """One conversation as the page shows it."""
+
+    number: int
+    title: str
+    facts: tuple[str, ...]
+    notes: tuple[str, ...]
+    timeline: Timeline
+    shares: tuple[Share, ...]
+    turns: tuple[Turn, ...]
+    audio: str | None
+
+    @property
+    def lanes(self) -> dict[int, int]:
+        """The row of the timeline in which each label that occurs is drawn."""
+        return {share.label: lane for lane, share in enumerate(self.shares)}
+
+
+def label_order(analysis: Analysis) -> tuple[str, ...]:
+    """The model's labels, then any other that a turn carries."""
+    return tuple(dict.fromkeys([*analysis.labels, *(turn.emotion for turn in analysis)]))
+
+
+def about(analysis: Analysis) -> dict[str, str]:
+    """The model's identity as text, its name first."""
+    facts = {"name": analysis.model.get("name", "unnamed"), **analysis.model}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for key, value in facts.items()
+    }
+
+
+def view(
+    conversation: ConversationAnalysis, number: int, labels: tuple[str, ...], *, embed_audio: bool
+) -> View:
+    """Prepare one conversation.
+
+    :param number: its position on the page, from 1.
+    :param labels: all labels of the page.
+    :param embed_audio: read the recording for the player.
+    :raises InputError: the recording is unknown, missing or unreadable.
+    """
+    where = timeline(conversation)
+    turns = tuple(
+        _turn(turn, i, span, labels)
+        for i, (turn, span) in enumerate(zip(conversation, where.spans, strict=True), start=1)
+    )
+    return View(
+        number,
+        conversation.id,
+        _facts(conversation),
+        conversation.notes,
+        where,
+        _shares(conversation, labels, timed=where.timed),
+        turns,
+        _audio(conversation) if embed_audio else None,
+    )
+
+
+def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) -> Turn:
+    columns = (turn.scores, *(turn.experts.get(name) for name in EXPERTS))
+    names = tuple(dict.fromkeys([*turn.scores, turn.emotion]))
+    scores = tuple((name, tuple(_percent_of(column, name) for column in columns)) for name in names)
+    timed = turn.start is not None and turn.end is not None
+    return Turn(
+        number=number,
+        label=labels.index(turn.emotion),
+        emotion=turn.emotion,
+        confidence=_percent(turn.confidence),
+        when=f"#{number}" if turn.start is None else clock(turn.start),
+        length=f"{_length(turn):.1f} s" if timed else "",
+        seconds=(f"{turn.start:.2f}", f"{turn.end:.2f}") if timed else None,
+        text=turn.text,
+        trusted=turn.trusted,
+        gate=tuple(_percent(turn.gate[name]) for name in EXPERTS),
+        scores=scores,
+        tops=tuple(
+            max((row[i] or 0 for _, row in scores), default=0) if column else None
+            for i, column in enumerate(columns)
+        ),
+        missing=turn.missing,
+        span=span,
+    )
+
+
+def _shares(conversation: ConversationAnalysis, labels: tuple[str, ...], *, timed: bool) -> tuple[Share, ...]:
+    """Return the emotions that occur, in the order of the labels."""
+    total = sum(map(_length, conversation))
+    shares = []
+    for label, emotion in enumerate(labels):
+        own = [turn for turn in conversation if turn.emotion == emotion]
+        if own:
+            talk = sum(map(_length, own)) if timed else None
+            shares.append(
+                Share(
+                    label,
+                    emotion,
+                    len(own),
+                    _percent(len(own) / len(conversation)),
+                    None if talk is None else _percent(talk / total if total else 0.0),
+                    None if talk is None else clock(round(talk)),
+                )
+            )
+    return tuple(shares)
+
+
+def _facts(conversation: ConversationAnalysis) -> tuple[str, ...]:
+    """Return the line below the title; a page is passed on, so of the source only the file's name."""
+    count = len(conversation)
+    facts = [PurePath(conversation.source).name] if conversation.source else []
+    if conversation.duration is not None:
+        facts.append(clock(round(conversation.duration)))
+    facts.append("1 turn" if count == 1 else f"{count:,} turns")
+    return tuple(facts)
+
+
+def _audio(conversation: ConversationAnalysis) -> str:
+    """Return the recording as a data: URL."""
+    if conversation.source is None:
+        raise InputError(
+            f"conversation {conversation.id}: no recording is known, so there is no audio to embed;"
+            " leave out embed_audio"
+        )
+    from mister_e.audio.encode import MIME_TYPE, encode
+
+    return f"data:{MIME_TYPE};base64," + base64.b64encode(encode(conversation.source)).decode()
+
+
+def _length(turn: TurnAnalysis) -> float:
+    return 0.0 if turn.start is None or turn.end is None else turn.end - turn.start
+
+
+def _percent(share: float) -> int:
+    return round(100 * share)
+
+
+def _percent_of(scores: Mapping[str, float] | None, name: str) -> int | None:
+    return None if scores is None else _percent(scores.get(name, 0.0))
