@@ -242,7 +242,7 @@ class Analysis:
 
         :raises InputError: more than one conversation, or a turn without times.
         """
-        from mister_e.audio.transcripts import to_srt
+        from mister_e.audio.subtitles import to_srt
 
         return to_srt(self._cues())
 
@@ -251,7 +251,7 @@ class Analysis:
 
         :raises InputError: more than one conversation, or a turn without times.
         """
-        from mister_e.audio.transcripts import to_vtt
+        from mister_e.audio.subtitles import to_vtt
 
         return to_vtt(self._cues())
 

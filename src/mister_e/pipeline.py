@@ -14,10 +14,10 @@ from torch import Tensor
 
 import mister_e
 from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, FailedInput, TurnAnalysis
+from mister_e.audio.cues import cut_turns
 from mister_e.audio.decode import blocks, probe
 from mister_e.audio.prosody import STATISTICS
 from mister_e.audio.transcripts import FORMATS, read_transcript
-from mister_e.audio.cues import cut_turns
 from mister_e.audio.turns import transcribe_turns
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance

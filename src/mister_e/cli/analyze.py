@@ -1,0 +1,128 @@
+"""`mister-e analyze`: from recordings or transcripts to emotions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from mister_e.analysis import Analysis
+from mister_e.cli.inputs import expand
+from mister_e.cli.messages import BAD_INPUT, exit_codes, say
+from mister_e.cli.outputs import Format, choose, write
+from mister_e.cli.progress import shown
+from mister_e.errors import InputError
+
+EPILOG = """
+**Examples**
+
+A table on the terminal: `mister-e analyze call.wav`
+
+A page to click through: `mister-e analyze call.mp4 --transcript call.srt -o call.html`
+
+One JSON file a recording: `mister-e analyze calls/ --format json -o results/`
+
+A table and a file from one run: `mister-e analyze call.wav -o - -o call.csv`
+
+Words alone: `mister-e analyze chat.txt --format jsonl | head`
+
+**Exit codes**: 0 all well; 1 a failure; 2 bad input (the good ones are written); 130 Ctrl-C.
+"""
+
+
+def analyze(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT",
+            show_default=False,
+            help="Recordings (any audio or video), folders of them, or transcripts alone"
+            " (srt, vtt, json, csv, tsv, txt). Each file is one conversation.",
+        ),
+    ],
+    transcript: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Turns and words of the recording; it is not transcribed then."),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="A bundled name (see `mister-e models`), a folder or a Hub id."),
+    ] = "mini",
+    channels: Annotated[
+        Literal["mix", "split"],
+        typer.Option(help="mix: average them. split: cut each into turns by itself, for two-sided calls."),
+    ] = "mix",
+    no_asr: Annotated[
+        bool, typer.Option("--no-asr", help="Transcribe nothing; the sound alone is judged.")
+    ] = False,
+    language: Annotated[str, typer.Option(metavar="CODE", help="Language spoken, such as en.")] = "en",
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            show_default=False,
+            help=f"{', '.join(get_args(Format))}. Default: what the name of OUT ends in; table on stdout.",
+        ),
+    ] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            show_default=False,
+            help="A file, a folder (one file an input) or - for stdout. May be repeated: each by its name.",
+        ),
+    ] = None,
+    embed_audio: Annotated[
+        bool, typer.Option("--embed-audio", help="Put the sound into the html page, to click and listen.")
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Tell the emotion of every turn, how sure it is and which expert was trusted."""
+    with exit_codes(debug):
+        files = expand(inputs, transcript)
+        outputs = choose(out or [], form, files, transcript)
+        if embed_audio and not any(output.format == "html" for output in outputs):
+            raise InputError("--embed-audio is for html: add -o NAME.html")
+        with shown(quiet) as progress:
+            progress("loading the model", 0, 0)
+            # torch comes with the pipeline: bad usage is told without waiting for it
+            from mister_e.pipeline import Pipeline
+
+            pipeline = Pipeline.from_pretrained(model, device=device)
+            analysis = pipeline(
+                files[0] if len(files) == 1 else files,
+                transcript=transcript,
+                channels=channels,
+                asr=not no_asr,
+                language=language,
+                progress=progress,
+            )
+        written = write(analysis, outputs, embed_audio=embed_audio)
+        _report(analysis, written, quiet)
+
+
+def _report(analysis: Analysis, written: list[Path], quiet: bool) -> None:
+    """Say on stderr what was written, what to know and what failed.
+
+    :raises typer.Exit: 2 when an input failed.
+    """
+    if not quiet:
+        for path in written:
+            say("wrote", str(path))
+        for conversation in analysis.conversations:
+            for note in conversation.notes:
+                say("note", f"{conversation.source or conversation.id}: {note}")
+    for failed in analysis.errors:
+        # the library's messages name the file already
+        named = failed.error.startswith(failed.source)
+        say("error", failed.error if named else f"{failed.source}: {failed.error}")
+    if analysis.errors:
+        raise typer.Exit(BAD_INPUT)

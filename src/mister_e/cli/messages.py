@@ -1,0 +1,56 @@
+"""What goes to stderr, and the exit code that a run ends with."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from mister_e.errors import InputError
+
+#: Exit codes besides 0: a failure of ours, bad input, stopped with Ctrl-C (128 + SIGINT).
+FAILED, BAD_INPUT, STOPPED = 1, 2, 130
+
+_COLOURS = {"error": typer.colors.RED, "note": typer.colors.YELLOW, "wrote": typer.colors.GREEN}
+
+
+def plain(text: str) -> str:
+    """Text without control characters, so that a file name or transcript cannot steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def say(kind: str, text: str) -> None:
+    """Put one line on stderr.
+
+    :param kind: the word before the colon: "error", "note" or "wrote".
+    :param text: the message.
+    """
+    label = typer.style(f"{kind}:", fg=_COLOURS[kind], bold=True)
+    typer.echo(f"{label} {plain(text)}", err=True)
+
+
+@contextmanager
+def exit_codes(debug: bool) -> Iterator[None]:
+    """Turn whatever ends the block into a message and an exit code.
+
+    :param debug: show the traceback as well.
+    :raises typer.Exit: 2 for bad input, 1 for any other failure, 130 for Ctrl-C.
+    """
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(STOPPED) from None
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, InputError):
+            say("error", str(error))
+            raise typer.Exit(BAD_INPUT) from error
+        hint = "" if debug else " (--debug shows where)"
+        say("error", f"{type(error).__name__}: {error}{hint}")
+        raise typer.Exit(FAILED) from error

@@ -1,0 +1,180 @@
+"""`mister-e prepare`: from a raw release, or a table of one's own, to a corpus folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mister_e.cli.messages import exit_codes, plain, say
+from mister_e.cli.outputs import to_stdout
+from mister_e.cli.progress import shown
+from mister_e.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mister_e.corpora import Corpus
+
+EPILOG = """
+**Examples**
+
+MELD as it was downloaded: `mister-e prepare meld MELD.Raw corpora/meld --audio flac`
+
+Its sentiment: `mister-e prepare meld MELD.Raw corpora/meld3 --protocol MELD-3`
+
+IEMOCAP, validated on its first session:
+`mister-e prepare iemocap IEMOCAP_full_release corpora/iemocap --validate-on session1`
+
+A table with speech features and no audio:
+`mister-e prepare table turns.csv corpora/mine --features 'avg_*,pitch_*'`
+
+**Exit codes**: 0 all well; 1 a failure; 2 bad input; 130 Ctrl-C (run again: finished audio is kept).
+"""
+
+
+def prepare(
+    corpus: Annotated[
+        Literal["meld", "iemocap", "mosi", "table"],
+        typer.Argument(show_default=False, help="Which corpus, or table: any .csv, .tsv, .parquet, .jsonl."),
+    ],
+    src: Annotated[
+        Path, typer.Argument(metavar="SRC", show_default=False, help="The release as downloaded; untouched.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", show_default=False, help="The corpus folder to write.")
+    ],
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Labels and split, such as MELD-7 or MELD-3; an unknown name lists them."
+            " For a table: what to call it.",
+        ),
+    ] = None,
+    validate_on: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="What to validate on, where that is open."),
+    ] = None,
+    audio: Annotated[
+        Literal["none", "wav", "flac"],
+        typer.Option(help="Extract 16 kHz mono files once, or refer to the originals."),
+    ] = "none",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, show_default="one a CPU", help="Decoding processes at a time.")
+    ] = None,
+    clip_limit: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Longest that decoding one clip may take.")
+    ] = 60.0,
+    counts: Annotated[
+        bool, typer.Option("--counts/--any-counts", help="Check the counts of the real release, or take any.")
+    ] = True,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GLOBS", show_default=False, help="For a table: numeric columns of speech, 'avg_*,f0'."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", show_default=False, help="For a table: its labels in their order, by commas."
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=COLUMN",
+            show_default=False,
+            help="For a table: which column is, say, the label: label=emotion. May be repeated.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            show_default=False, help="For a table: another seed, other splits, where it has none (0)."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Make a corpus folder of a raw release: splits and labels by a named protocol, its defects mended."""
+    with exit_codes(debug):
+        options: dict[str, Any] = {
+            "validate_on": validate_on,
+            "audio": audio,
+            "jobs": jobs or os.cpu_count() or 1,
+            "time_limit": clip_limit,
+            "counts": counts,
+        }
+        own = {"--features": features, "--labels": labels, "--column": column, "--seed": seed}
+        if corpus == "table":
+            options |= {"features": _names(features), "labels": _names(labels), "columns": _pairs(column)}
+            options |= {"seed": seed or 0, "name": protocol}
+        elif given := [option for option, value in own.items() if value is not None]:
+            raise InputError(f"{given[0]} is for a table; {corpus} is read by its protocol")
+        elif protocol is not None:
+            options["protocol"] = protocol
+        with shown(quiet) as progress:
+            # polars comes with the corpora: bad usage is told without waiting for it
+            from mister_e import corpora
+
+            prepared = getattr(corpora, corpus).prepare(src, out, progress=progress, **options)
+        _report(prepared, quiet)
+
+
+def _names(text: str | None) -> list[str]:
+    """Names between commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    """Read each `name=column`."""
+    pairs = {}
+    for text in texts or []:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column):
+            raise InputError(f"--column {text!r}: expected NAME=COLUMN, such as label=emotion")
+        pairs[name] = column
+    return pairs
+
+
+def _report(corpus: Corpus, quiet: bool) -> None:
+    """Print the protocol and the counts; say on stderr what was mended and what was written."""
+    from rich.console import Console
+
+    to_stdout(render(corpus, Console()))
+    if not quiet:
+        for note in corpus.facts["repaired"]:
+            say("note", note)
+        say("wrote", str(corpus.folder))
+
+
+def render(corpus: Corpus, console: Console) -> str:
+    """Draw the protocol, the order of its labels, and the counts per split and label.
+
+    :param corpus: as prepared.
+    :param console: whose width and colours to use; nothing is printed on it.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("")
+    for split in corpus.counts:
+        table.add_column(split, justify="right")
+    splits = corpus.counts.values()
+    for name in ("conversations", "utterances", "labelled", "speech_missing"):
+        table.add_row(name.replace("_", " "), *(f"{split[name]:,}" for split in splits))
+    for number, label in enumerate(corpus.protocol.labels):
+        table.add_row(Text(plain(f"{number} {label}")), *(f"{split['labels'][label]:,}" for split in splits))
+    with console.capture() as captured:
+        console.print(Text(plain(corpus.protocol.name), style="bold"), Text(corpus.protocol.description))
+        console.print(table)
+    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())

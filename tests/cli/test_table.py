@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from mister_e.analysis import EXPERTS, ConversationAnalysis
+from mister_e.cli.table import CELLS, clock, gate_cells, render
+
+
+def plain_console(width: int = 80) -> Console:
+    return Console(file=io.StringIO(), width=width)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda weights: sum(weights) > 1e-6))
+def test_the_bar_has_ten_cells_and_is_never_a_cell_off(weights):
+    gate = {name: weight / sum(weights) for name, weight in zip(EXPERTS, weights, strict=True)}
+    cells = gate_cells(gate)
+    assert len(cells) == CELLS
+    for name in EXPERTS:
+        assert abs(cells.count(name) - gate[name] * CELLS) < 1 + 1e-9
+
+
+def test_an_absent_expert_has_no_cell():
+    assert set(gate_cells({"speech": 0.0, "text": 1.0, "fusion": 0.0})) == {"text"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (61, "1:01"), (3600, "1:00:00"), (36_061, "10:01:01")]
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_row_tells_everything_within_the_width(analysis, turn, width):
+    table = render(analysis(turn(start=3598.0, channel=1)), plain_console(width))
+    row = next(line for line in table.splitlines() if "I know." in line)
+    assert row.split() == ["59:58-1:00:01", "1", "I", "know.", "sadness", "64%", "SSSSSSTFFF"]
+    assert max(map(len, table.splitlines())) <= width
+
+
+def test_without_colours_there_is_no_escape_code(analysis, turn):
+    assert "\x1b" not in render(analysis(turn()), plain_console())
+
+
+def test_with_colours_each_emotion_has_its_own(analysis, turn):
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="truecolor")
+    table = render(analysis(turn(1, emotion="sadness"), turn(2, emotion="anger")), console)
+    colours = [re.search(rf"(\x1b\[[\d;]+m){label}", table).group(1) for label in ("sadness", "anger")]
+    assert len(set(colours)) == 2
+
+
+def test_long_words_are_cut_after_three_lines(analysis, turn):
+    table = render(analysis(turn(text="tell me " * 80)), plain_console())
+    rows = [line for line in table.splitlines() if "tell" in line]
+    assert len(rows) == 3
+    assert rows[-1].endswith("…")
+
+
+def test_a_transcript_cannot_steer_the_terminal(analysis, turn):
+    table = render(analysis(turn(text="\x1b[2Jgone [red]mark[/red]\x07")), plain_console())
+    assert "\x1b" not in table
+    assert "\x07" not in table
+    assert "[red]mark[/red]" in table
+
+
+def test_turns_without_times_are_numbered(analysis, turn):
+    table = render(analysis(turn(1, start=None), turn(2, start=None)), plain_console())
+    assert table.splitlines()[1].split()[0] == "turn"
+    assert [line.split()[0] for line in table.splitlines() if "I know." in line] == ["1", "2"]
+
+
+def test_the_heading_and_the_summary_count(analysis, turn):
+    turns = [turn(1, emotion="joy"), turn(2, emotion="anger"), turn(3, emotion="joy")]
+    lines = render(analysis(*turns), plain_console()).splitlines()
+    assert lines[0] == "call.wav · 1:01 · 3 turns · model mini"
+    assert "joy 2 · anger 1" in lines
+
+
+def test_a_conversation_without_turns_is_still_named(analysis):
+    silence = ConversationAnalysis("silence", "silence.wav", 3600.0, ())
+    assert (
+        render(replace(analysis(), conversations=(silence,)), plain_console()).strip()
+        == "silence.wav · 1:00:00 · 0 turns · model mini"
+    )
+
+
+def test_a_turn_without_words_says_so(analysis, turn):
+    assert "(no words)" in render(analysis(turn(text=None)), plain_console())
