@@ -26,8 +26,9 @@ fix: .venv/.tests  ## format, and mend what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/.tests  ## speed and memory, see benchmarks/
+bench: .venv/.tests  ## speed and memory, written to benchmarks/ and to the README's tables
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+	$(BIN)/python benchmarks/tables.py
 
 mini: .venv/.tests  ## train the bundled model: make mini DATA=DIR, about 20 minutes on two cores
 	$(BIN)/python -m mister_e.training.mini --data $(DATA) --work runs/mini --out src/mister_e/pretrained/mini

@@ -53,17 +53,7 @@ def _facts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "languages", ", ".join(config["languages"])
     yield "text encoder", text["config"]["base"]
     yield "speech encoder", config["speech_encoder"]["base"]
-    for name, score in _leaves(config["scores"]):
-        yield name, f"{score:.3g}" if isinstance(score, float) else str(score)
+    for situation, score in config["scores"].items():
+        yield f"weighted F1, {situation}", f"{score['weighted_f1']:.1f} on {score['turns']:,} test turns"
     yield "terms", config["terms"]
     yield "folder", str(folder)
-
-
-def _leaves(scores: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested scores flat, each name after those that it stands under."""
-    for name, value in scores.items():
-        path = f"{prefix} {name}".strip()
-        if isinstance(value, Mapping):
-            yield from _leaves(value, path)
-        else:
-            yield path, value

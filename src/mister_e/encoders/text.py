@@ -73,7 +73,9 @@ class TextEncoder(nn.Module):
         :raises InputError: the base cannot be found.
         """
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         folder = resolve(config.base)
         backbone = AutoModel.from_pretrained(folder, dtype=dtype, local_files_only=True)
         return cls(config, backbone, AutoTokenizer.from_pretrained(folder, local_files_only=True))

