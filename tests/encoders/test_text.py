@@ -82,3 +82,19 @@ def test_the_converted_llm_is_cached_once(smollm2):
     assert resolve("smollm2-135m") == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
     assert not list(cache_dir().glob(".smollm2-*"))
+
+
+def test_the_converted_weights_are_those_of_the_wheel(smollm2):
+    """The reader of the GGUF project is the oracle."""
+    gguf = pytest.importorskip("gguf")
+    from mister_e.encoders.weights import resolve, wheel_folder
+
+    (file,) = wheel_folder("smollm2-135m").glob("*.gguf")
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
+    for name, weight in (
+        ("token_embd.weight", smollm2.backbone.embed_tokens.weight),
+        ("blk.7.ffn_down.weight", smollm2.backbone.layers[7].mlp.down_proj.weight),
+    ):
+        plain = gguf.quants.dequantize(tensors[name].data, tensors[name].tensor_type)
+        torch.testing.assert_close(weight, torch.from_numpy(plain), atol=0, rtol=2**-7)
+    assert "quantization_config" not in json.loads((resolve("smollm2-135m") / "config.json").read_text())

