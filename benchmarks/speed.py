@@ -1,8 +1,8 @@
 """Speed and memory of `analyze`: `make bench ARGS="--data DIR"`.
 
 A recording is put together from read speech (`--data`) or from the bundled sample, with pauses. Each
-way of analysing it runs in a process of its own, several times in turn; medians are reported. Shares
-of stages are differences of medians measured in the same run.
+way of analysing it runs in a process of its own, several times in turn; medians are reported. Each way
+holds the one before it, so that the shares of the stages are differences of medians.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Write the generated parts of README.md: `python benchmarks/tables.py`.
 
 Each part stands between two comments; `--check` changes nothing and fails where one is out of date.
-The numbers come from the models' `config.json` and from `benchmarks/speed.json`.
+The numbers come from the models' `config.json` and from `benchmarks/speed.json`; `speed_long.json` is
+`benchmarks/speed.py --minutes 180 --runs 1 --ways analyze`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from mister_e.files import write_text
 from mister_e.pretrained import bundled
@@ -19,6 +21,7 @@ from mister_e.pretrained import bundled
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 SPEED = ROOT / "benchmarks" / "speed.json"
+LONG = ROOT / "benchmarks" / "speed_long.json"
 
 
 def models() -> str:
@@ -56,7 +59,23 @@ def speed() -> str:
             f"| {name} | {row['real_time_factor']:.3f} | {row['cpu_real_time_factor']:.3f} |"
             f" {row['load_seconds']:.1f} | {row['peak_rss_gb']:.2f} |"
         )
+    long = json.loads(LONG.read_text(encoding="utf-8"))
+    whole = long["analyze"]
+    lines += [
+        "",
+        f"Of the whole analysis: {shares(result)}.",
+        f"A recording of {long['minutes'] / 60:g} hours, analysed whole once:"
+        f" {whole['real_time_factor']:.3f} s a second of sound, peak memory {whole['peak_rss_gb']:.2f} GB.",
+    ]
     return "\n".join(lines)
+
+
+def shares(result: dict[str, Any]) -> str:
+    """Share of each stage: differences of medians of the same run."""
+    ends = [result[way]["real_time_factor"] for way in ("decode", "turns", "turns and words", "analyze")]
+    stages = ("decoding", "finding turns", "recognising words", "emotions")
+    parts = [end - begin for begin, end in zip([0.0, *ends[:-1]], ends, strict=True)]
+    return ", ".join(f"{name} {part / ends[-1]:.0%}" for name, part in zip(stages, parts, strict=True))
 
 
 def demo() -> str:

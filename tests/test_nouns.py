@@ -64,6 +64,29 @@ def test_a_bad_conversation_says_what_is_wrong():
         Conversation.from_json({"id": "c", "utterances": [], "turns": []})
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"id": 3}, "utterance 3: field 'id'"),
+        ({"id": "a", "start": "1"}, "utterance a: field 'start'"),
+        ({"id": "a", "custom": None}, "utterance a: field 'custom'"),
+        ({"id": "a", "audio": {"source": "x.wav", "who": 1}}, "unknown field 'audio.who'"),
+        ({"text": "Hi"}, "no field 'id'"),
+    ],
+)
+def test_json_of_the_wrong_shape_is_named(data, message):
+    with pytest.raises(InputError, match=message):
+        Utterance.from_json(data)
+
+
+def test_clips_are_equal_when_they_sound_the_same():
+    one = Clip(samples=np.ones(3, np.float32))
+    assert one == Clip(samples=np.ones(3, np.float32))
+    assert one != Clip(samples=np.zeros(9, np.float32))
+    assert Clip("a.wav") != Clip("b.wav")
+    assert len({Clip("a.wav"), Clip("a.wav")}) == 1
+
+
 def test_a_clip_of_samples_loads_them_and_keeps_them_out_of_json():
     samples = np.ones(8, np.float32)
     clip = Clip(samples=samples)
@@ -78,7 +101,6 @@ def test_labels_keep_their_order_and_names():
     assert LabelSet.from_json(labels.to_json()) == labels
     assert labels.index("a") == 1
     assert labels.scores([0.25, 0.75]) == {"b": 0.25, "a": 0.75}
-    assert labels.row({"a": 0.75, "b": 0.25}) == [0.25, 0.75]
     assert list(labels) == ["b", "a"]
     with pytest.raises(InputError, match=r"unknown label 'c'.*b, a"):
         labels.index("c")

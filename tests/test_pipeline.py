@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mister_e import Analysis, Conversation, Pipeline, Utterance
 from mister_e.audio.decode import read_clip
@@ -35,7 +36,7 @@ def write_wav(path: Path, samples: np.ndarray, rate: int = 16_000) -> Path:
 def check(analysis: Analysis) -> None:
     for turn in analysis:
         assert sum(turn.scores.values()) == pytest.approx(1)
-        assert sum(turn.gate.values()) == pytest.approx(1)
+        assert sum(turn.gate.values()) == pytest.approx(1, abs=1e-12)
         assert turn.confidence == max(turn.scores.values())
         assert turn.scores[turn.emotion] == turn.confidence
         for name, scores in turn.experts.items():
@@ -149,6 +150,17 @@ def test_turns_may_lack_words_or_sound_or_both(pipeline):
         "sound": ("text",),
         "silent words": ("speech",),
     }
+    assert analysis.conversations[0].notes == ("1 turns without words or sound were left out: silence",)
+
+
+def test_what_is_not_heard_or_read_is_noted(pipeline):
+    long = Clip(samples=np.tile(read_clip(RECORDING, 0.0, 20.0, None), 3))
+    turns = (Utterance("long", "word " * 500, audio=long), Utterance("short", "Hello."))
+    (conversation,) = pipeline(Conversation("c", turns)).conversations
+    assert conversation.notes == (
+        "long: only its first 30 s were heard",
+        "1 of 2 turns are longer than 128 tokens: their ends were not read",
+    )
 
 
 def test_silence_is_a_valid_recording_without_turns(pipeline, tmp_path):
@@ -206,3 +218,13 @@ def test_a_transcript_belongs_to_one_recording(pipeline):
         pipeline([RECORDING, RECORDING], transcript=SAMPLES / "conversation.srt")
     with pytest.raises(InputError, match="is a transcript itself"):
         pipeline(SAMPLES / "conversation.srt", transcript=SAMPLES / "conversation.srt")
+    words = Conversation("c", (Utterance("t1", "Hello"),))
+    with pytest.raises(InputError, match="has its own words"):
+        pipeline(words, transcript=SAMPLES / "conversation.srt")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_the_same(analysed):
+    on_gpu = Pipeline.from_pretrained("mini", device="cuda")(RECORDING)
+    for one, other in zip(analysed, on_gpu, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-3)

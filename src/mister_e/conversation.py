@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mister_e.errors import InputError
 
 #: Every piece of audio inside this package is mono float32 in [-1, 1] at this rate, in Hz.
 SAMPLE_RATE = 16_000
 
-_UTTERANCE_FIELDS = ("id", "text", "start", "end", "channel", "audio", "label", "custom")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
     """Audio of a turn: samples at hand, or the file to take them from.
 
@@ -32,11 +31,21 @@ class Clip:
     start: float = 0.0
     end: float | None = None
     channel: int | None = None
-    samples: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    samples: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.source is None and self.samples is None:
             raise InputError("a clip needs the path of a recording or samples")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Clip):
+            return NotImplemented
+        if self.to_json() != other.to_json() or (self.samples is None) != (other.samples is None):
+            return False
+        return self.samples is None or other.samples is None or np.array_equal(self.samples, other.samples)
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.start, self.end, self.channel))
 
     def load(self) -> NDArray[np.float32]:
         """Samples of this clip.
@@ -91,7 +100,7 @@ class Utterance:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict; audio as a reference, without samples."""
-        data = {name: getattr(self, name) for name in _UTTERANCE_FIELDS}
+        data = {one.name: getattr(self, one.name) for one in fields(self)}
         data["audio"] = self.audio.to_json() if self.audio is not None and self.audio.source else None
         data["custom"] = dict(self.custom)
         return data
@@ -100,20 +109,11 @@ class Utterance:
     def from_json(cls, data: Mapping[str, Any]) -> Utterance:
         """Read what `to_json` wrote.
 
-        :raises InputError: a field is unknown or `id` is missing.
+        :raises InputError: a field is unknown, missing or of the wrong type.
         """
-        unknown = sorted(set(data) - set(_UTTERANCE_FIELDS))
-        if unknown:
-            raise InputError(
-                f"utterance {data.get('id', '?')}: unknown field {unknown[0]!r};"
-                f" the fields are {', '.join(_UTTERANCE_FIELDS)}"
-            )
-        if "id" not in data:
-            raise InputError("an utterance has no field 'id'")
-        values = dict(data)
-        if values.get("audio") is not None:
-            values["audio"] = Clip(**values["audio"])
-        return cls(**values)
+        checked = _checked(_UtteranceFields, data, "utterance")
+        audio = None if checked.audio is None else Clip(**checked.audio.model_dump())
+        return cls(**{**checked.model_dump(), "audio": audio})
 
 
 @dataclass(frozen=True)
@@ -157,17 +157,58 @@ class Conversation:
     def from_json(cls, data: Mapping[str, Any]) -> Conversation:
         """Read what `to_json` wrote.
 
-        :raises InputError: a field is unknown or missing.
+        :raises InputError: a field is unknown, missing or of the wrong type.
         """
-        unknown = sorted(set(data) - {"id", "source", "duration", "utterances"})
-        if unknown:
-            raise InputError(f"conversation {data.get('id', '?')}: unknown field {unknown[0]!r}")
-        for name in ("id", "utterances"):
-            if name not in data:
-                raise InputError(f"a conversation has no field {name!r}")
-        return cls(
-            data["id"],
-            tuple(Utterance.from_json(row) for row in data["utterances"]),
-            data.get("source"),
-            data.get("duration"),
-        )
+        checked = _checked(_ConversationFields, data, "conversation")
+        turns = tuple(Utterance.from_json(row) for row in checked.utterances)
+        return cls(checked.id, turns, checked.source, checked.duration)
+
+
+class _Fields(BaseModel):
+    """JSON of a noun: no other field, and no number written as text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _ClipFields(_Fields):
+    source: str
+    start: float = 0.0
+    end: float | None = None
+    channel: int | None = None
+
+
+class _UtteranceFields(_Fields):
+    id: str
+    text: str | None = None
+    start: float | None = None
+    end: float | None = None
+    channel: int | None = None
+    audio: _ClipFields | None = None
+    label: str | None = None
+    custom: dict[str, Any] = {}
+
+
+class _ConversationFields(_Fields):
+    id: str
+    source: str | None = None
+    duration: float | None = None
+    utterances: list[dict[str, Any]]
+
+
+_Checked = TypeVar("_Checked", bound=_Fields)
+
+
+def _checked(kind: type[_Checked], data: Mapping[str, Any], noun: str) -> _Checked:
+    """Check JSON of a noun.
+
+    :raises InputError: a field is unknown, missing or of the wrong type.
+    """
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        what = {"extra_forbidden": f"unknown field {name!r}", "missing": f"no field {name!r}"}
+        problem = what.get(first["type"], f"field {name!r}: {first['msg']}")
+        known = ", ".join(kind.model_fields)
+        raise InputError(f"{noun} {data.get('id', '?')}: {problem}; the fields are {known}") from None

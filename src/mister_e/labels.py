@@ -54,10 +54,6 @@ class LabelSet:
         """
         return dict(zip(self.names, map(float, probabilities), strict=True))
 
-    def row(self, scores: Mapping[str, float]) -> list[float]:
-        """Undo `scores`: the numbers in this order."""
-        return [scores[name] for name in self.names]
-
     def to_json(self) -> list[str]:
         """Return the names as a JSON-ready list."""
         return list(self.names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,12 +15,13 @@ from torch import Tensor
 import mister_e
 from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, FailedInput, TurnAnalysis
 from mister_e.audio.cues import cut_turns
-from mister_e.audio.decode import blocks, probe
+from mister_e.audio.decode import Channels, blocks, probe
 from mister_e.audio.prosody import STATISTICS
 from mister_e.audio.transcripts import FORMATS, read_transcript
 from mister_e.audio.turns import transcribe_turns
+from mister_e.audio.vad import LONGEST
 from mister_e.audio.waveform import Waveform
-from mister_e.conversation import Conversation, Utterance
+from mister_e.conversation import SAMPLE_RATE, Conversation, Utterance
 from mister_e.encoders.speech import SpeechFrontEnd, centred, load_whisper
 from mister_e.errors import InputError
 from mister_e.hooks import Progress, silent
@@ -30,8 +31,6 @@ from mister_e.pretrained import model_folder
 from mister_e.pretrained.folder import ModelFolder
 
 Source = str | Path | Conversation
-Channels = Literal["mix", "split"]
-
 #: Sound that is held before it is embedded, in seconds: enough for batches, little for memory.
 GROUP_SECONDS = 60.0
 #: Turns that are held at most, for those without times.
@@ -49,7 +48,7 @@ class Pipeline:
     def __init__(self, model: ModelFolder, *, device: str = "cpu") -> None:
         self.model = model
         self.device = torch.device(device)
-        self.whisper = load_whisper(device=self.device.type)
+        self.whisper = load_whisper()
         self.front_end = SpeechFrontEnd(self.whisper)
         for module in (model.text_encoder, model.speech_encoder, model.mixture):
             module.eval().to(self.device)
@@ -59,11 +58,12 @@ class Pipeline:
         """Load a model.
 
         :param model: a bundled name, a model folder, or a Hugging Face Hub id.
-        :param device: `auto` (a GPU where there is one), `cpu` or `cuda`.
+        :param device: `cpu`, `cuda` for the text encoder and the mixture (Whisper stays on the CPU),
+            or `auto`: the CPU, for the bundled models are too small to gain from a GPU.
         :raises InputError: there is no such model or device, or its folder is damaged.
         """
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = "cpu"
         if device not in ("cpu", "cuda"):
             raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
@@ -101,7 +101,8 @@ class Pipeline:
 
         :param inputs: recordings, transcripts (words alone) or conversations. Of several, one that
             cannot be read does not stop the rest: it is listed in `errors`.
-        :param transcript: words and times of the one recording; nothing is recognised then.
+        :param transcript: words and times of the one recording; nothing is recognised then, and
+            `asr` and `language` have no say.
         :param channels: `mix` hears the mean of all channels, `split` cuts each into turns by itself.
         :param asr: recognise the words; without, the speech expert judges alone.
         :param language: of the speech; the bundled recogniser knows `en`.
@@ -150,14 +151,16 @@ class Pipeline:
         """
         notes: list[str] = []
         if isinstance(source, Conversation):
-            turns = self._judge(self._hear(source.utterances), progress)
-            return ConversationAnalysis(source.id, source.source, source.duration, tuple(turns))
+            if transcript is not None:
+                raise InputError(f"conversation {source.id}: has its own words; leave the transcript out")
+            turns = self._judge(self._hear(source.utterances, notes), notes, progress)
+            return ConversationAnalysis(source.id, source.source, source.duration, tuple(turns), tuple(notes))
         path = Path(source)
         if path.suffix.lower() in FORMATS:
             if transcript is not None:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
-            turns = self._judge(self._hear(read_transcript(path)), progress)
-            return ConversationAnalysis(path.stem, str(path), None, tuple(turns))
+            turns = self._judge(self._hear(read_transcript(path), notes), notes, progress)
+            return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
         cues = None if transcript is None else read_transcript(transcript)
         total = probe(path).duration
         waveform = Waveform()
@@ -169,7 +172,7 @@ class Pipeline:
             )
         else:
             utterances = cut_turns(sound, cues, total=total, progress=progress, notes=notes)
-        turns = self._judge(self._hear(utterances), progress)
+        turns = self._judge(self._hear(utterances, notes), notes, progress)
         if not turns:
             notes.append("no speech was found")
         return ConversationAnalysis(
@@ -177,11 +180,16 @@ class Pipeline:
         )
 
     @torch.inference_mode()
-    def _hear(self, utterances: Iterable[Utterance]) -> _Turns:
+    def _hear(self, utterances: Iterable[Utterance], notes: list[str]) -> _Turns:
         """Hear and pool turns group by group, and let their sound go."""
         turns = _Turns()
         for group in _groups(utterances):
             sounds = [turn.audio.load() if turn.audio else np.zeros(0, np.float32) for turn in group]
+            notes += [
+                f"{turn.id}: only its first {LONGEST:.0f} s were heard"
+                for turn, sound in zip(group, sounds, strict=True)
+                if len(sound) > (LONGEST + 1) * SAMPLE_RATE
+            ]
             heard = self.front_end.hear(sounds)
             there = [turn for turn in heard if turn is not None]
             if there:
@@ -193,9 +201,9 @@ class Pipeline:
         return turns
 
     @torch.inference_mode()
-    def _judge(self, turns: _Turns, progress: Progress) -> list[TurnAnalysis]:
+    def _judge(self, turns: _Turns, notes: list[str], progress: Progress) -> list[TurnAnalysis]:
         """Embed what was heard and read, and ask the experts about the whole conversation."""
-        turns = turns.judgeable()
+        turns = turns.judgeable(notes)
         count = len(turns.utterances)
         if not count:
             return []
@@ -213,6 +221,12 @@ class Pipeline:
         if has_text.any():
             words = [turn.text for turn in turns.utterances if turn.text and _has_words(turn)]
             text[has_text] = self.model.text_encoder.embed(words)
+            cut = sum(self.model.text_encoder.is_cut(one) for one in words)
+            if cut:
+                most = self.model.text_encoder.config.max_tokens
+                notes.append(
+                    f"{cut} of {len(words)} turns are longer than {most} tokens: their ends were not read"
+                )
         output = self.model.mixture(
             text[None].to(self.device),
             speech[None].to(self.device),
@@ -226,6 +240,7 @@ class Pipeline:
         probabilities = (output.logits[0].double().cpu() / temperature).softmax(-1)
         experts = (output.experts[0].double().cpu() / temperature[:, None]).softmax(-1)
         gate = output.gate[0].double().cpu()
+        gate = gate / gate.sum(-1, keepdim=True)  # float32 sums to 1 within 1e-7 only
         present = expert_presence(has_speech, has_text)
         progress("judge", count, count)
         return [
@@ -270,14 +285,24 @@ class _Turns:
     pooled: list[Tensor | None] = field(default_factory=list)
     statistics: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def judgeable(self) -> _Turns:
-        """Leave out the turns that have neither speech nor words."""
-        kept = [i for i, turn in enumerate(self.utterances) if self.pooled[i] is not None or _has_words(turn)]
+    def judgeable(self, notes: list[str]) -> _Turns:
+        """Leave out the turns that have neither speech nor words, and note them."""
+        judged = [p is not None or _has_words(t) for p, t in zip(self.pooled, self.utterances, strict=True)]
+        kept = [i for i, one in enumerate(judged) if one]
+        silent = [turn.id for turn, one in zip(self.utterances, judged, strict=True) if not one]
+        if silent:
+            notes.append(f"{len(silent)} turns without words or sound were left out: {_shortened(silent)}")
         return _Turns(
             [self.utterances[i] for i in kept],
             [self.pooled[i] for i in kept],
             [self.statistics[i] for i in kept],
         )
+
+
+def _shortened(names: Sequence[str], most: int = 5) -> str:
+    """List names, not too many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _has_words(utterance: Utterance) -> bool:

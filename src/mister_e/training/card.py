@@ -48,6 +48,12 @@ Epochs were chosen on validation; the test splits were scored once, with one see
 """
 
 _LIMITS = """
+## Calibration
+
+Confidence is divided by temperatures fitted on validation: for turns with words alone, for voices alone, and
+for both; the last on MELD's words with their statistics and on the synthetic pairs above, since no corpus
+here holds both.
+
 ## Limits
 
 * The emotion that is *expressed*, as an annotator of a sitcom or an actor's script would name it: no
@@ -107,8 +113,9 @@ def _scores(config: FolderConfig) -> str:
     lines += [
         "",
         "*text*: MELD's words alone. *text and statistics*: with the statistics of MELD's clips."
-        " *text and voice*: MELD's words paired with acted clips of unseen voices, 6 in 10 of the same"
-        " emotion and the rest of any. *voice*: single clips of unseen voices, all corpora together and"
+        " *text and acted clips*: MELD's words paired with acted clips of unseen voices, which are chosen by"
+        " the turn's label 6 times in 10: the score shows that the mixture uses a voice, and is no result on"
+        " MELD. *voice*: single clips of unseen voices, all corpora together and"
         " one by one.",
     ]
     return "\n".join(lines) + "\n"
