@@ -162,16 +162,25 @@ class Pipeline:
             turns = self._judge(self._hear(read_transcript(path), notes), notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
         cues = None if transcript is None else read_transcript(transcript)
-        total = probe(path).duration
+        recording = probe(path)
         waveform = Waveform()
         sound = waveform.watch(blocks(path, channels=channels, notes=notes))
         if cues is None:
             whisper = self.whisper if asr else None
             utterances = transcribe_turns(
-                sound, whisper=whisper, language=language, total=total, progress=progress
+                sound, whisper=whisper, language=language, total=recording.duration, progress=progress
             )
         else:
-            utterances = cut_turns(sound, cues, total=total, progress=progress, notes=notes)
+            assert transcript is not None
+            utterances = cut_turns(
+                sound,
+                cues,
+                total=recording.duration,
+                recording=recording,
+                origin=transcript,
+                progress=progress,
+                notes=notes,
+            )
         turns = self._judge(self._hear(utterances, notes), notes, progress)
         if not turns:
             notes.append("no speech was found")

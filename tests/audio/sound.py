@@ -15,11 +15,20 @@ def tone(seconds: float, *frequencies: float, rate: int = 16_000, level: float =
     return np.array(rows, dtype=np.float32)
 
 
-def write(path: Path, samples: np.ndarray, rate: int = 16_000, codec: str = "pcm_s16le", **options) -> Path:
+def write(
+    path: Path,
+    samples: np.ndarray,
+    rate: int = 16_000,
+    codec: str = "pcm_s16le",
+    bit_rate: int | None = None,
+    **options,
+) -> Path:
     """Write float `[C, N]` samples; the container follows from the file's name."""
     formats = {"pcm_s16le": "s16", "flac": "s16", "pcm_f32le": "flt", "pcm_u8": "u8", "pcm_s32le": "s32"}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate, layout=f"{len(samples)}c")
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
         convert = av.AudioResampler(format=formats.get(codec, "fltp"), rate=rate)
         # in frames of a quarter second, so that there is more than one packet
         for begin in range(0, samples.shape[1], rate // 4):
@@ -30,6 +39,23 @@ def write(path: Path, samples: np.ndarray, rate: int = 16_000, codec: str = "pcm
             for converted in convert.resample(frame):
                 container.mux(stream.encode(converted))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_misjudged(path: Path) -> Path:
+    """Write 33 s as a bare AAC or MP3 stream whose length FFmpeg guesses as much shorter.
+
+    The first 3 s take many bits and the others few, and no header says so.
+    """
+    loud = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48_000))
+    quiet = np.zeros((1, 480_000))
+    if path.suffix == ".aac":
+        return write(path, np.concatenate([loud, quiet], axis=1), codec="aac")
+    parts = [
+        write(path.with_stem(f"{path.stem}-{rate}"), sound, 16_000, "libmp3lame", rate, write_xing="0")
+        for sound, rate in ((loud, 128_000), (quiet, 16_000))
+    ]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
 
 

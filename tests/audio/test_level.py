@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mister_e.audio.level import normalise_level, speech_bounds
+from mister_e.audio.level import mended, normalise_level, speech_bounds
 from mister_e.conversation import SAMPLE_RATE
 
 
@@ -76,6 +76,26 @@ def test_silence_stays_silence(length):
 def test_a_single_sample_is_sound():
     samples = np.concatenate([silence(10), np.ones(1, np.float32), silence(10)])
     assert speech_bounds(samples) == (10, 11)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_counts_as_silence(broken):
+    samples = clip(4)
+    samples[100] = samples[5_000:5_100] = 0
+    faulty = samples.copy()
+    faulty[100] = faulty[5_000:5_100] = broken
+    np.testing.assert_array_equal(mended(faulty), samples)
+    assert mended(faulty).dtype == np.float32
+    assert speech_bounds(faulty) == speech_bounds(samples)
+    np.testing.assert_array_equal(normalise_level(faulty), normalise_level(samples))
+    nothing = np.full(800, broken, np.float32)
+    assert speech_bounds(nothing) == (0, 0)
+    np.testing.assert_array_equal(normalise_level(nothing), silence(800))
+
+
+def test_sound_without_fault_is_not_copied():
+    samples = clip(5)
+    assert mended(samples) is samples
 
 
 @pytest.mark.parametrize("target", [0.01, 0.05, 0.1])

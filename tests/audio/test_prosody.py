@@ -149,6 +149,18 @@ def test_harmonics_to_noise_ratio_is_the_one_mixed(ratio):
     assert prosody((tone + noise).astype(np.float32)).mean_hnr == pytest.approx(ratio, abs=1.5)
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_what_is_not_finite_counts_as_silence(broken):
+    sound = voice((120, 180))
+    sound[100:150] = 0
+    faulty = sound.copy()
+    faulty[100:150] = broken
+    np.testing.assert_array_equal(prosody(faulty).to_array(), prosody(sound).to_array())
+    nothing = prosody(np.full(SAMPLE_RATE, broken, np.float32))
+    assert nothing.duration == 1
+    assert np.isnan(nothing.to_array()[1:]).all()
+
+
 @pytest.mark.parametrize("count", [3, 8, 15])
 def test_syllables_are_counted_but_the_last(count):
     samples = syllables(count)

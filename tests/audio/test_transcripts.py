@@ -152,6 +152,123 @@ def test_plain_text_is_one_turn_a_line(tmp_path):
     ]
 
 
+VTT = "WEBVTT\n\n00:01.000 --> 00:02.500\nHello there.\n\n00:03.000 --> 00:04.000\nHi!\n"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "00:00:03,000 -> 00:00:04,000",
+        "00:00:03,000 ---> 00:00:04,000",
+        "00:00:03,000 -->",
+        "--> 00:00:04,000",
+        "00:00:03,000",
+        "00:00:03,000 00:00:04,000",
+        "00:00:03,000 --> soon",
+        "00:61:03,000 --> 00:61:04,000",
+        "00:00:61,000 --> 00:01:02,000",
+        "00:00:03,000 --> 00:00:64,000",
+        "0O:00:03,000 --> 0O:00:04,000",
+        "00.00.03,000 --> 00.00.04,000",
+    ],
+)
+def test_a_broken_timing_is_never_taken_as_words(tmp_path, broken):
+    reason = f"not a timing: {broken!r}; write its times as 00:00:01,000 --> 00:00:02,500"
+    for name, content, times, line in (
+        ("last.srt", SRT, "00:00:03,000 --> 00:00:04,000", 6),
+        ("first.srt", SRT, "00:00:01,000 --> 00:00:02,500", 2),
+        ("bare.srt", SRT.replace("2\n00", "00"), "00:00:03,000 --> 00:00:04,000", 5),
+        ("last.vtt", VTT, "00:03.000 --> 00:04.000", 6),
+        ("first.vtt", VTT, "00:01.000 --> 00:02.500", 3),
+        ("known.txt", SRT, "00:00:03,000 --> 00:00:04,000", 6),
+    ):
+        assert times in content
+        with pytest.raises(InputError) as caught:
+            read(tmp_path, name, content.replace(times, broken))
+        assert str(caught.value) == f"{tmp_path / name}: line {line}: {reason}"
+
+
+def test_a_text_whose_timings_are_all_broken_is_not_plain_text(tmp_path):
+    with pytest.raises(InputError, match="line 2: not a timing"):
+        read(tmp_path, "a.txt", SRT.replace("-->", "->"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("a.srt", "\nHello.\n\n" + SRT, 2),
+        ("a.srt", "intro\n" + SRT, 1),
+        ("a.srt", "1\nHello.\n2\n" + SRT[2:], 2),
+        ("a.vtt", VTT.replace("WEBVTT\n\n", "WEBVTT\n\nHello.\nYou.\n\n"), 3),
+        ("a.vtt", VTT.replace("WEBVTT", "Hello."), 1),
+    ],
+)
+def test_words_before_the_first_timing_are_refused(tmp_path, name, content, line):
+    with pytest.raises(InputError, match=rf"{name}: line {line}: words before the first timing; write"):
+        read(tmp_path, name, content)
+
+
+def test_arrows_and_times_that_are_words_stay(tmp_path):
+    texts = ["left -> right", "a --> b", "at 10:30 or 11:00"]
+    for text in texts:
+        assert read(tmp_path, "a.srt", SRT.replace("Hi!", text))[1] == (text, 3.0, 4.0)
+    assert read(tmp_path, "a.txt", "from 10:30 -> 11:00\n") == [("from 10:30 -> 11:00", None, None)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        VTT.replace("WEBVTT\n\n", "WEBVTT\n"),
+        VTT.replace("WEBVTT\n\n", ""),
+        VTT.replace("\n\n00:03", "\n00:03"),
+        VTT.replace("\n\n00:03", "\n2\n00:03"),
+        VTT.replace("\n\n00:03", "\n\nintro\n00:03"),
+        VTT.replace("500\nHello there.", "500\n \nHello<00:01.200><c> there.</c>"),
+        VTT.replace("Hello there.", "Hello\n\nthere."),
+        VTT.replace("\n\n00:03", "\n\nNOTE 00:02 -> 00:05\n00:02.000\n\n00:03"),
+    ],
+    ids=[
+        "header without blank line",
+        "no header",
+        "no blank line",
+        "number without blank line",
+        "name",
+        "words after a line of blanks",
+        "blank line in the words",
+        "comment with times",
+    ],
+)
+def test_webvtt_with_the_faults_of_real_files(tmp_path, content):
+    expected = [("Hello there.", 1.0, 2.5), ("Hi!", 3.0, 4.0)]
+    assert read(tmp_path, "a.vtt", content) == expected
+    if content.startswith("WEBVTT"):
+        assert read(tmp_path, "a.srt", content) == expected
+
+
+def test_turns_without_an_id_pass_over_names_that_are_taken(tmp_path):
+    path = tmp_path / "a.json"
+    rows = [{"text": "A"}, {"text": "B", "id": "t0002"}, {"text": "C"}, {"text": "D", "id": "t0001"}]
+    path.write_text(json.dumps(rows))
+    assert [turn.id for turn in read_transcript(path)] == ["t0003", "t0002", "t0004", "t0001"]
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"segments": ' * 50_000 + "1" + "}" * 50_000])
+def test_deeply_nested_json_is_refused(tmp_path, content):
+    with pytest.raises(InputError, match=r"a\.json: is nested too deeply; expected a list"):
+        read(tmp_path, "a.json", content)
+
+
+def test_cells_beyond_the_columns_are_refused_unless_blank(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, "a.csv", "start,end,text\n0,1,hello\n1,2,hello, you\n")
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.csv'}: line 3: has 4 cells, the header names 3;"
+        " put text that holds ',' in quotes (\"…\")"
+    )
+    expected = [("hello, you", 0.0, 1.0)]
+    assert read(tmp_path, "a.csv", 'start,end,text\n0,1,"hello, you",, \n') == expected
+
+
 @pytest.mark.parametrize("content", [SRT, "WEBVTT\n\n" + SRT, '{"segments": [{"text": "Hello there."}]}'])
 def test_an_unknown_extension_is_told_by_content(tmp_path, content):
     assert read(tmp_path, "transcript.out", content)[0][0] == "Hello there."
@@ -187,6 +304,11 @@ def test_an_unknown_extension_is_told_by_content(tmp_path, content):
         ),
         ("a.json", '{"id": "c", "mood": 1, "utterances": []}', "the conversation: unknown field 'mood'"),
         ("a.json", '{"conversations": [], "more": 1}', "the analysis: unknown field 'more'"),
+        ("a.csv", "text,start\nA,0:61:00\n", "line 2: start: '0:61:00' is not a time"),
+        ("a.csv", "text,start\nA,1:60\n", "line 2: start: '1:60' is not a time"),
+        ("a.csv", "text,start\nA,1:-5\n", "line 2: start: '1:-5' is not a time"),
+        ("a.json", '[{"text": "A", "start": 1' + "0" * 400 + "}]", "segment 1: start is inf"),
+        ("a.json", '[{"text": "A", "start": 1' + "0" * 5_000 + "}]", "not JSON that can be read"),
         ("a.docx", b"PK\x03\x04\x00\x00", "not text"),
         ("a.log", "words alone", "not a transcript format"),
     ],
@@ -243,7 +365,7 @@ def test_words_survive_subrip(tmp_path_factory, rows):
 
 
 def test_texts_cannot_break_the_file(tmp_path):
-    evil = "a\n\n\n2\n00:00:09,000 --> 00:00:10,000\nWEBVTT <script>&amp;"
+    evil = "00:00:08,000\n\n\n2\n00:00:09,000 --> 00:00:10,000\n00:11 -> 00:12\nWEBVTT <script>&amp;"
     for name, write in (("a.srt", to_srt), ("a.vtt", to_vtt)):
         turns = read(tmp_path, name, write([(1.0, 2.0, evil), (3.0, 4.0, "b")]))
         assert [(start, end) for _, start, end in turns] == [(1.0, 2.0), (3.0, 4.0)]
@@ -253,7 +375,7 @@ def test_texts_cannot_break_the_file(tmp_path):
 def test_written_subtitles_look_as_players_expect():
     rows = [(0.0, 1.9996, "One\ntwo"), (3_661.5, 3_662.0, "a --> b & c")]
     assert to_srt(rows) == (
-        "1\n00:00:00,000 --> 00:00:02,000\nOne\ntwo\n\n2\n01:01:01,500 --> 01:01:02,000\na -> b & c\n"
+        "1\n00:00:00,000 --> 00:00:02,000\nOne\ntwo\n\n2\n01:01:01,500 --> 01:01:02,000\na → b & c\n"
     )
     assert to_vtt(rows) == (
         "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nOne\ntwo\n\n"

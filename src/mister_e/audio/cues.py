@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mister_e.audio.decode import Recording
 from mister_e.audio.turns import STAGE
 from mister_e.audio.vad import LONGEST
 from mister_e.conversation import SAMPLE_RATE, Clip, Utterance
@@ -30,6 +32,8 @@ def cut_turns(
     cues: Sequence[Utterance],
     *,
     total: float | None = None,
+    recording: Recording | None = None,
+    origin: str | Path = "",
     progress: Progress = silent,
     notes: list[str] | None = None,
 ) -> Iterator[Utterance]:
@@ -42,20 +46,24 @@ def cut_turns(
 
     :param blocks: float32 `[C, N]` successive pieces at `SAMPLE_RATE`.
     :param cues: turns with times.
-    :param total: seconds of the recording, for progress and to find wrong cues before the work.
+    :param total: seconds of the recording, for progress alone.
+    :param recording: its header, to refuse cues beyond an exact length before the work, by name.
+    :param origin: path of the transcript, to name it in errors.
     :param progress: told the seconds heard so far.
     :param notes: told of cues that run beyond the end of the recording; their sound ends with it.
     :return: the turns in the order of their starts, with samples and at most `LONGEST` long.
     :raises InputError: a cue has no times, lies wholly beyond the recording, or names a channel
         that the recording does not have.
     """
+    names = _Names(f"{origin}: " if origin else "", recording.path if recording else "the recording")
     for cue in cues:
         if cue.start is None or cue.end is None:
-            raise InputError(f"{cue.id}: has no start and end; a transcript of a recording needs times")
-        if total is not None:
-            # headers of some formats only estimate their length
-            _check_within(cue, 1.02 * total)
-    return _cut_turns(blocks, _CueCutter(cues, [] if notes is None else notes), total, progress)
+            raise InputError(
+                f"{names.transcript}{cue.id}: has no start and end; a transcript of a recording needs times"
+            )
+        if recording is not None and recording.exact and recording.duration is not None:
+            _check_within(cue, recording.duration, names)
+    return _cut_turns(blocks, _CueCutter(cues, names, [] if notes is None else notes), total, progress)
 
 
 def _cut_turns(
@@ -68,13 +76,25 @@ def _cut_turns(
     yield from cutter.finish()
 
 
-def _check_within(cue: Utterance, length: float) -> None:
+@dataclass(frozen=True)
+class _Names:
+    """What errors call the files.
+
+    :param transcript: its path and a colon; empty where it is not known.
+    :param recording: its path, or words for it.
+    """
+
+    transcript: str
+    recording: str
+
+
+def _check_within(cue: Utterance, length: float, names: _Names) -> None:
     """Refuse a cue that starts after the end of the recording."""
     assert cue.start is not None
     if cue.start > length + _SLACK:
         raise InputError(
-            f"{cue.id} starts at {cue.start:.2f} s, but the recording ends at {length:.2f} s;"
-            " is this the transcript of another recording?"
+            f"{names.transcript}{cue.id} starts at {cue.start:.2f} s, but {names.recording} ends at"
+            f" {length:.2f} s; is this the transcript of another recording?"
         )
 
 
@@ -101,7 +121,7 @@ class _Rest:
 class _CueCutter:
     """Keeps the sound that open cues need and gives each its samples as soon as they are there."""
 
-    def __init__(self, cues: Sequence[Utterance], notes: list[str]) -> None:
+    def __init__(self, cues: Sequence[Utterance], names: _Names, notes: list[str]) -> None:
         rests = [
             _Rest(order, cue, _sample(cue.start), _sample(cue.end), (cue.text or "").split())
             for order, cue in enumerate(cues)
@@ -112,6 +132,7 @@ class _CueCutter:
         self._ready: list[tuple[float, int, int, Utterance]] = []
         self._sound = np.zeros((0, 0), np.float32)
         self._first = 0
+        self._names = names
         self._notes = notes
 
     @property
@@ -134,18 +155,25 @@ class _CueCutter:
     def finish(self) -> Iterator[Utterance]:
         """End the recording: what runs beyond it is clipped, what lies beyond it is an error."""
         length = self.heard
+        for rest in reversed(self._coming):
+            _check_within(rest.cue, length / SAMPLE_RATE, self._names)
         for rest in self._open:
-            if rest.end > length + _SLACK * SAMPLE_RATE:
-                self._notes.append(
-                    f"{rest.cue.id} runs to {rest.cue.end:.2f} s, beyond the end of the recording"
-                    f" ({length / SAMPLE_RATE:.2f} s); its sound ends there"
-                )
+            self._note_loss(rest, length)
             rest.end = min(rest.end, length)
             self._cut(rest)
         for rest in reversed(self._coming):
-            _check_within(rest.cue, length / SAMPLE_RATE)
+            self._note_loss(rest, length)
             self._give(rest, rest.end, rest.words, divided=False)
         yield from self._in_order(None)
+
+    def _note_loss(self, rest: _Rest, length: int) -> None:
+        """Note a cue that loses sound because the recording ends after `length` samples."""
+        shortest = _SHORTEST * SAMPLE_RATE
+        ends = f"the recording ends at {length / SAMPLE_RATE:.2f} s"
+        if rest.end - rest.begin >= shortest > length - rest.begin:
+            self._notes.append(f"{rest.cue.id} starts at {rest.cue.start:.2f} s, {ends}; it has no sound")
+        elif rest.end > length + _SLACK * SAMPLE_RATE:
+            self._notes.append(f"{rest.cue.id} runs to {rest.cue.end:.2f} s, {ends}; its sound ends there")
 
     def _cut(self, rest: _Rest) -> bool:
         """Give what can be given of a cue; tell whether that was all of it."""
@@ -171,8 +199,8 @@ class _CueCutter:
             return mean
         if rest.cue.channel >= len(part):
             raise InputError(
-                f"{rest.cue.id}: there is no channel {rest.cue.channel}, the recording has {len(part)}"
-                " (the first is 0)"
+                f"{self._names.transcript}{rest.cue.id}: there is no channel {rest.cue.channel},"
+                f" {self._names.recording} has {len(part)} (the first is 0)"
             )
         channel: NDArray[np.float32] = part[rest.cue.channel].copy()
         return channel

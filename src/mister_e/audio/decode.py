@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import av
 import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from mister_e.audio.level import mended
 from mister_e.conversation import SAMPLE_RATE
 from mister_e.errors import InputError
 
@@ -26,8 +27,11 @@ _SHORTEST_GAP, _LONGEST_GAP = 0.1, 3600.0
 #: Decoders need some sound before a point they jumped to until they are right again (s).
 _RUN_UP = 1.0
 
-#: Containers whose header does not state a length: what FFmpeg reports is an estimate.
-_LENGTH_IS_A_GUESS = frozenset({"mp3", "aac"})
+#: Containers that state a length. Of others, as bare MP3 and AAC streams, FFmpeg reports a guess
+#: from the bit rate of the first frames, which may be wrong many times over.
+_STATES_LENGTH = frozenset(
+    {"wav", "w64", "aiff", "caf", "flac", "ogg", "avi", "asf", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
+)
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,16 @@ class Recording:
     """What the header of a recording says.
 
     :param path: the file.
-    :param duration: seconds; None where the header does not say.
+    :param duration: seconds; None where nothing is known.
+    :param exact: whether the header states the duration; if not, it is a guess, good for a
+        progress bar and nothing else.
     :param channels: number of channels.
     :param sample_rate: Hz, before resampling.
     """
 
     path: str
     duration: float | None
+    exact: bool
     channels: int
     sample_rate: int
 
@@ -55,7 +62,13 @@ def probe(path: str | Path) -> Recording:
     """
     with _opened(path) as container:
         stream = container.streams.audio[0]
-        return Recording(str(path), _duration(container), stream.codec_context.channels, stream.rate)
+        return Recording(
+            str(path),
+            _duration(container),
+            _states_length(container),
+            stream.codec_context.channels,
+            stream.rate,
+        )
 
 
 def blocks(
@@ -71,9 +84,16 @@ def blocks(
     :param seconds: length of a piece; the last one is shorter.
     :param notes: what was wrong but could be mended is appended here.
     :return: float32 `[C, N]` pieces at `SAMPLE_RATE`, within [-1, 1].
-    :raises InputError: the file cannot be read, has no sound, or none of it can be decoded.
+    :raises InputError: `channels` is neither; while decoding: the file cannot be read, has no
+        sound, or none of it can be decoded.
     """
-    notes = [] if notes is None else notes
+    if channels not in get_args(Channels):
+        raise InputError(f"unknown channels {channels!r}: expected mix or split")
+    return _blocks(path, channels, seconds, [] if notes is None else notes)
+
+
+def _blocks(path: str | Path, channels: Channels, seconds: float, notes: list[str]) -> Iterator[Samples]:
+    """Decode, and divide into pieces of one length."""
     size = round(seconds * SAMPLE_RATE)
     waiting: list[Samples] = []
     count = total = 0
@@ -94,11 +114,10 @@ def blocks(
         if count:
             yield np.concatenate(waiting, axis=1)
         stated = _duration(container)
-        exact = container.format.name not in _LENGTH_IS_A_GUESS
-        if stated is not None and exact and total / SAMPLE_RATE < 0.98 * stated - 1.0:
+        decoded = total / SAMPLE_RATE
+        if stated is not None and _states_length(container) and decoded < 0.98 * stated - 1.0:
             notes.append(
-                f"{path}: its header says {stated:.1f} s, only {total / SAMPLE_RATE:.1f} s could be decoded;"
-                " it may be cut off"
+                f"the header says {stated:.1f} s, only {decoded:.1f} s could be decoded; it may be cut off"
             )
 
 
@@ -144,6 +163,9 @@ def _opened(path: str | Path) -> Iterator[InputContainer]:
         if file.stat().st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes); record or copy it again")
         container = av.open(str(file), metadata_errors="ignore")
+    except InputError:
+        # it is a ValueError too, but says all there is to say
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except PermissionError:
@@ -161,8 +183,13 @@ def _opened(path: str | Path) -> Iterator[InputContainer]:
 
 
 def _duration(container: InputContainer) -> float | None:
-    """Length in seconds that the header states."""
+    """Length in seconds, stated or guessed."""
     return container.duration / av.time_base if container.duration else None
+
+
+def _states_length(container: InputContainer) -> bool:
+    """Tell whether the length is the header's word, and not a guess."""
+    return container.duration is not None and container.format.name in _STATES_LENGTH
 
 
 def _origin(container: InputContainer) -> float:
@@ -193,7 +220,7 @@ def _sound(
             resampler = av.AudioResampler(format="flt", layout=f"{width}c", rate=SAMPLE_RATE)
         assert resampler is not None
         gap = 0.0 if frame.time is None else frame.time - origin - position
-        samples = _mended(_floats(as_floats, frame), width, faults)
+        samples = _fitting(_floats(as_floats, frame), width, faults)
         if gap < 0 and position == start:
             samples = samples[:, min(round(-gap * rate), samples.shape[1]) :]
             if samples.shape[1] == 0:
@@ -210,12 +237,12 @@ def _sound(
     notes.extend(sorted(faults))
 
 
-def _mended(samples: Samples, width: int, faults: set[str]) -> Samples:
-    """Make samples finite and at most 1, with as many channels as asked; remember what was wrong."""
-    finite = np.isfinite(samples)
-    if not finite.all():
+def _fitting(samples: Samples, width: int, faults: set[str]) -> Samples:
+    """Make samples finite and at most 1, in as many channels as asked; remember what was wrong."""
+    finite = mended(samples)
+    if finite is not samples:
         faults.add("samples that are not numbers (NaN or infinite) were taken as silence")
-        samples = np.where(finite, samples, np.float32(0))
+        samples = finite
     # a little over full scale is what lossy codecs do; far over it is a wrong scale
     if np.abs(samples).max(initial=0) > 4:
         faults.add("samples far beyond full scale were clipped; the file's scale may be wrong")

@@ -16,14 +16,25 @@ _LOUD = SAMPLE_RATE // 5
 _MOST_GAIN = 100.0
 
 
+def mended(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take samples that are not numbers (NaN or infinite) as silence.
+
+    :param samples: float, any shape.
+    :return: the same samples, all finite; the very same array where they were.
+    """
+    finite = np.isfinite(samples)
+    return samples if finite.all() else np.where(finite, samples, np.float32(0))
+
+
 def speech_bounds(samples: NDArray[np.float32]) -> tuple[int, int]:
     """Range of samples that holds sound, exact to the sample.
 
     Digital silence added around the clip moves the bounds and nothing else; gain does not move them.
 
-    :param samples: float `[N]` at `SAMPLE_RATE`, finite.
+    :param samples: float `[N]` at `SAMPLE_RATE`; what is not finite counts as silence.
     :return: start and end, such that `samples[start:end]` is the sound; (0, 0) for silence.
     """
+    samples = mended(samples)
     inked = np.flatnonzero(samples)
     if not len(inked):
         return 0, 0
@@ -38,11 +49,12 @@ def speech_bounds(samples: NDArray[np.float32]) -> tuple[int, int]:
 def normalise_level(samples: NDArray[np.float32], target_rms: float = 0.05) -> NDArray[np.float32]:
     """Scale a clip so that its sound, not the silence around it, has a given level.
 
-    :param samples: float `[N]` at `SAMPLE_RATE`, finite.
+    :param samples: float `[N]` at `SAMPLE_RATE`; what is not finite counts as silence.
     :param target_rms: root mean square of the part between `speech_bounds`; less where a peak
         would leave [-1, 1] or the clip is too quiet to be speech.
     :return: float32 `[N]`; silence stays silence.
     """
+    samples = mended(samples)
     start, end = speech_bounds(samples)
     sound = samples.astype(np.float64)
     peak = float(np.abs(sound).max(initial=0.0))

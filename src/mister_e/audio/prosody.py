@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.frames import Floats, by_blocks, windows
+from mister_e.audio.level import mended
 from mister_e.audio.pitch import STEP, Candidates, harmonicity, pitch_candidates, pitch_track
 from mister_e.conversation import SAMPLE_RATE
 
@@ -67,7 +68,7 @@ STATISTICS: tuple[str, ...] = tuple(field.name for field in fields(Prosody))
 def prosody(samples: NDArray[np.float32]) -> Prosody:
     """Measure how something was said.
 
-    :param samples: float `[N]` at `SAMPLE_RATE`, finite.
+    :param samples: float `[N]` at `SAMPLE_RATE`; what is not finite counts as silence.
     :return: the statistics; of silence, and below 64 ms, only the duration is defined.
     """
     duration = len(samples) / SAMPLE_RATE
@@ -95,7 +96,7 @@ def prosody(samples: NDArray[np.float32]) -> Prosody:
 
 def _normalised(samples: NDArray[np.float32]) -> tuple[Floats, float]:
     """Sound with mean 0 and loudest sample 1, and the amplitude that this 1 stands for (0 = silence)."""
-    sound = samples.astype(np.float64)
+    sound = mended(samples).astype(np.float64)
     peak = float(np.abs(sound).max(initial=0.0))
     if peak == 0:
         return sound, 0.0

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def read_transcript(path: str | Path) -> tuple[Utterance, ...]:
     known, `start`, `end`, `id`, `channel`; other columns are ignored. Plain text is one turn a line.
 
     Names of speakers are dropped on purpose. Turns without words are left out. Turns are sorted
-    by start where all have one; they may overlap. Turns without an id are called t0001, t0002, …
+    by start where all have one; they may overlap. Turns without an id are called t0001, t0002, …,
+    passing over names that other turns have.
 
     :param path: the file: UTF-8, UTF-16 with its mark, or else Windows-1252.
     :return: the turns, at least one.
@@ -92,10 +94,10 @@ def _read_text(path: str | Path) -> str:
 def _rows(path: Path, text: str) -> Iterator[_Row]:
     """Parse by extension, or by content where it tells nothing."""
     kind = path.suffix.lower()
-    if kind not in FORMATS or kind == ".txt":
-        if text.startswith("WEBVTT"):
-            kind = ".vtt"
-        elif looks_like_srt(text):
+    if text.startswith("WEBVTT"):
+        kind = ".vtt"
+    elif kind not in FORMATS or kind == ".txt":
+        if looks_like_srt(text):
             kind = ".srt"
         elif kind != ".txt" and text.lstrip().startswith(("{", "[")):
             kind = ".json"
@@ -121,6 +123,10 @@ def _json_rows(text: str) -> Iterator[_Row]:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"line {error.lineno}: not JSON ({error.msg}); check the file") from error
+    except RecursionError:
+        raise InputError('is nested too deeply; expected a list of {"start", "end", "text"}') from None
+    except ValueError as error:
+        raise InputError(f"not JSON that can be read ({error}); check its numbers") from error
     if isinstance(data, dict) and "conversations" in data:
         _check_fields(data, _ANALYSIS, "the analysis")
         conversations = _objects(data["conversations"], "conversations")
@@ -169,8 +175,14 @@ def _csv_rows(text: str) -> Iterator[_Row]:
         raise InputError(f"line 1: has no column 'text'; the header is {header[:80]!r}")
     try:
         for cells in reader:
+            where = f"line {reader.line_num}"
+            if any(cell.strip() for cell in cells[len(names) :]):
+                raise InputError(
+                    f"{where}: has {len(cells)} cells, the header names {len(names)};"
+                    f' put text that holds {delimiter!r} in quotes ("…")'
+                )
             if cells:
-                yield _row(dict(zip(names, cells, strict=False)), f"line {reader.line_num}")
+                yield _row(dict(zip(names, cells, strict=False)), where)
     except csv.Error as error:
         raise InputError(f"line {reader.line_num}: not CSV ({error})") from error
 
@@ -212,9 +224,13 @@ def _time(value: Any, where: str) -> float | None:
             raise InputError(f"{where}: {error}") from None
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise InputError(f"{where} is {value!r}, expected seconds or HH:MM:SS.mmm")
-    if not math.isfinite(value) or value < 0:
-        raise InputError(f"{where} is {value}, expected seconds from the start of the recording, 0 or more")
-    return float(value)
+    try:
+        time = float(value)
+    except OverflowError:
+        time = math.inf
+    if not math.isfinite(time) or time < 0:
+        raise InputError(f"{where} is {time}, expected seconds from the start of the recording, 0 or more")
+    return time
 
 
 def _utterances(rows: Sequence[_Row]) -> Iterable[Utterance]:
@@ -226,9 +242,11 @@ def _utterances(rows: Sequence[_Row]) -> Iterable[Utterance]:
             )
     if all(row.start is not None for row in rows):
         rows = sorted(rows, key=lambda row: row.start or 0.0)
+    given = {row.id for row in rows}
+    free = (name for number in count(1) if (name := f"t{number:04}") not in given)
     seen: dict[str, str] = {}
-    for number, row in enumerate(rows, start=1):
-        name = row.id or f"t{number:04}"
+    for row in rows:
+        name = row.id or next(free)
         if name in seen:
             raise InputError(f"{row.where}: the id {name!r} is that of {seen[name]} too; make ids unique")
         seen[name] = row.where
