@@ -1,0 +1,160 @@
+"""From a reader's rows to a corpus folder, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mister_e import __version__
+from mister_e.corpora import counting
+from mister_e.corpora.base import Protocol, Reader, Row
+from mister_e.corpora.extraction import AudioFormat, archives, extract
+from mister_e.corpora.rows import check_rows, names, to_table
+from mister_e.corpora.store import Corpus, sha256, write
+from mister_e.errors import InputError
+from mister_e.hooks import Progress, silent
+
+#: Turns without speech are noted one by one up to this many that share a reason.
+_NOTED = 20
+
+
+def prepare(
+    src: str | Path,
+    out: str | Path,
+    read: Reader,
+    protocol: Protocol,
+    *,
+    sources: Sequence[str] = (),
+    validate_on: str | None = None,
+    counts: bool = True,
+    audio: AudioFormat = "none",
+    jobs: int = 1,
+    time_limit: float = 60.0,
+    progress: Progress = silent,
+) -> Corpus:
+    """Read a raw release and write a corpus folder; the release is left as it is.
+
+    :param src: the release; or one file, whose folder `Row.audio` is relative to.
+    :param out: the corpus folder; run again, it is brought up to date and keeps finished audio.
+    :param read: the reader of this corpus.
+    :param protocol: which labels and split.
+    :param sources: patterns of the annotation files below `src`, whose hashes are stored.
+    :param validate_on: what to validate on where the release leaves it open.
+    :param counts: check the counts against the protocol's; False for a part of a release.
+    :param audio: "wav" or "flac" extracts 16 kHz mono files; "none" refers to the originals.
+    :param jobs: decoding processes at a time.
+    :param time_limit: seconds that decoding one clip may take.
+    :return: the corpus as it was written.
+    :raises InputError: the release, or a place to write, is not as expected.
+    """
+    src, out = Path(src), Path(out)
+    _check_places(src, out)
+    root = src if src.is_dir() else src.parent
+    repairs: list[str] = []
+    progress("reading annotations", 0, 0)
+    rows = read(src, protocol, validate_on=validate_on, repairs=repairs)
+    check_rows(rows, protocol)
+    features, custom = names(row.features for row in rows), names(row.custom for row in rows)
+    table = to_table(rows, features, custom)
+    if counts:
+        _check_counts(counting.counts(table, protocol, features), protocol)
+    if audio == "none":
+        rows = [_unless_inside(row) for row in rows]
+    else:
+        rows = extract(root, out, rows, audio, jobs=jobs, time_limit=time_limit, progress=progress)
+    repairs += _missing_speech(rows)
+    table = to_table(rows, features, custom)
+    facts = {
+        "mister_e": __version__,
+        "corpus": protocol.corpus,
+        "protocol": protocol.to_json(),
+        "validate_on": validate_on,
+        "labels": protocol.labels.to_json(),
+        "counts": counting.counts(table, protocol, features),
+        "audio": audio,
+        "audio_root": "." if audio != "none" else str(root.resolve()),
+        "features": features,
+        "custom": custom,
+        "sources": _hashes(src, sources),
+        "repaired": repairs,
+    }
+    return write(out, table, facts)
+
+
+def named(protocols: Mapping[str, Protocol], name: str) -> Protocol:
+    """Protocol of this name, in any case.
+
+    :raises InputError: there is none.
+    """
+    for protocol in protocols.values():
+        if protocol.name.lower() == name.lower():
+            return protocol
+    raise InputError(f"unknown protocol {name!r}: choose {', '.join(protocols)}")
+
+
+def _check_places(src: Path, out: Path) -> None:
+    """Refuse a source that is not there, and an output that would touch it."""
+    if not src.exists():
+        raise InputError(f"{src}: no such file or folder; check the path")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, expected the folder to write the corpus into")
+    if src.is_dir() and out.resolve().is_relative_to(src.resolve()):
+        raise InputError(f"{out}: lies inside {src}, which stays untouched; choose a folder outside of it")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(out, os.W_OK):
+        raise InputError(f"{out}: may not be written; choose another folder")
+
+
+def _check_counts(counted: Mapping[str, Mapping[str, Any]], protocol: Protocol) -> None:
+    """Compare labelled utterances with the protocol's."""
+    for split, expected in protocol.expected.items():
+        _compare(counted[split]["labelled"], expected, f"{split} has", "labelled utterances", protocol)
+    for split, labels in protocol.expected_labels.items():
+        for label, expected in labels.items():
+            found = counted[split]["labels"][label]
+            _compare(found, expected, f"{split} has", f"utterances labelled {label}", protocol)
+
+
+def _compare(found: int, expected: int, before: str, after: str, protocol: Protocol) -> None:
+    """Raise unless the numbers are equal."""
+    if found != expected:
+        raise InputError(
+            f"{protocol.name}: {before} {found:,} {after}, expected {expected:,}; is the release complete?"
+            " To prepare a part of it, turn the check of counts off"
+        )
+
+
+def _unless_inside(row: Row) -> Row:
+    """Mark the speech of a clip that only extraction could read."""
+    if row.audio is None or archives.INSIDE not in row.audio or row.speech_missing is not None:
+        return row
+    archive = row.audio.partition(archives.INSIDE)[0]
+    return replace(row, speech_missing=f"still inside {archive}: extract it with --audio wav or flac")
+
+
+def _missing_speech(rows: Sequence[Row]) -> Iterator[str]:
+    """Note the turns without speech, by name unless they are many."""
+    by_reason: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.speech_missing is not None:
+            by_reason.setdefault(row.speech_missing, []).append(row)
+    for reason, some in by_reason.items():
+        if len(some) > _NOTED:
+            yield f"{len(some):,} turns: speech missing, {reason}"
+        else:
+            yield from (f"{row.utterance_id}: speech missing, {reason}" for row in some)
+
+
+def _hashes(src: Path, patterns: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of the annotation files, by path below the source."""
+    if src.is_file():
+        return {src.name: sha256(src)}
+    found = (file for pattern in patterns for file in src.glob(pattern))
+    files = {file for file in found if file.is_file() and not archives.is_litter(str(file))}
+    return {str(file.relative_to(src)): sha256(file) for file in sorted(files)}

@@ -1,0 +1,118 @@
+"""What a look at a corpus finds, and the evidence that checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from mister_e.corpora.store import Corpus
+
+#: Largest sample of a clip in which nobody can be heard (-60 dB of full scale).
+_SILENT = 1e-3
+
+Level = Literal["error", "warning"]
+
+
+def several(count: int, noun: str) -> str:
+    """Count things: 1 turn, 2,000 turns."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know about a corpus.
+
+    :param level: "error" = scores on this corpus would be wrong; "warning" = good to know.
+    :param code: name of the kind of finding, stable.
+    :param message: one sentence.
+    :param rows: ids of the utterances concerned; empty = the whole corpus or a split.
+    """
+
+    level: Level
+    code: str
+    message: str
+    rows: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {"level": self.level, "code": self.code, "message": self.message, "rows": list(self.rows)}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What decoding a clip showed.
+
+    :param fault: why it cannot be decoded; None = it can.
+    :param seconds: length of what was decoded.
+    :param peak: its largest sample, 0 to 1.
+    """
+
+    fault: str | None = None
+    seconds: float = 0.0
+    peak: float = 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether it was decoded and nobody can be heard in it."""
+        return self.fault is None and self.peak < _SILENT
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A corpus, and what its clips sound like.
+
+    :param corpus: what is checked.
+    :param sounds: row of the table to what its clip showed; rows without usable speech are left out.
+    """
+
+    corpus: Corpus
+    sounds: Mapping[int, Sound] = field(default_factory=dict)
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """One row an utterance."""
+        return self.corpus.table
+
+    def ids(self, rows: list[int]) -> tuple[str, ...]:
+        """Ids of some rows."""
+        return tuple(self.table["id"].gather(rows)) if rows else ()
+
+
+#: Looks at the evidence and tells what it finds.
+Check = Callable[[Evidence], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings on a corpus.
+
+    :param corpus: what was checked.
+    :param findings: errors first.
+    """
+
+    corpus: Corpus
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(finding.level == "error" for finding in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        """How many findings are warnings."""
+        return len(self.findings) - self.errors
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "corpus": str(self.corpus.folder),
+            "protocol": self.corpus.protocol.name,
+            "utterances": len(self.corpus),
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "findings": [finding.to_json() for finding in self.findings],
+        }

@@ -1,0 +1,119 @@
+"""A repaired copy of a corpus: what can be mended without guessing is mended, and listed."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mister_e.corpora.checks.findings import Evidence, Sound
+from mister_e.corpora.checks.text import mended
+from mister_e.corpora.counting import counts
+from mister_e.corpora.store import Corpus, write
+from mister_e.errors import InputError
+
+
+def check_free(out: Path) -> None:
+    """Refuse a folder that is there, or that cannot be made.
+
+    :raises InputError: so it is.
+    """
+    if out.exists():
+        raise InputError(
+            f"{out}: is there already; remove it, or choose another folder for the repaired copy"
+        )
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: the folder {out.parent} does not exist; make it first")
+
+
+def repair(evidence: Evidence, out: Path) -> tuple[Corpus, list[str]]:
+    """Write a repaired copy, whole or not at all.
+
+    :param evidence: the corpus and what its clips sound like.
+    :param out: folder of the copy.
+    :return: the copy, and one sentence for each change.
+    :raises InputError: the folder is there already, or cannot be written.
+    """
+    check_free(out)
+    corpus = evidence.corpus
+    table, changes = repaired(evidence)
+    facts = dict(corpus.facts)
+    facts["counts"] = counts(table, corpus.protocol, facts["features"])
+    facts["repaired"] = [*facts["repaired"], *changes]
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+            copy = Path(temporary) / "corpus"
+            copy.mkdir()
+            if facts["audio"] != "none":
+                for clip in table["audio"].drop_nulls().unique():
+                    _copy(corpus.folder / clip, copy / clip)
+            write(copy, table, facts)
+            copy.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); make room, then run again") from error
+    return Corpus.load(out), changes
+
+
+def _copy(clip: Path, to: Path) -> None:
+    """Copy one clip; one that is gone is marked in the table."""
+    if clip.is_file():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(clip, to)
+
+
+def repaired(evidence: Evidence) -> tuple[pl.DataFrame, list[str]]:
+    """Mend the table.
+
+    :return: the table, and one sentence for each change.
+    """
+    rows = list(evidence.table.iter_rows(named=True))
+    changes: list[str] = []
+    for number, row in enumerate(rows):
+        changes += _mend_text(row)
+        changes += _mend_times(row)
+        changes += _mend_speech(row, evidence.sounds.get(number))
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for row in rows:
+        if (row["conversation"], row["id"]) in seen:
+            changes.append(f"{row['id']}: dropped, the conversation has a turn of this id")
+            continue
+        seen.add((row["conversation"], row["id"]))
+        kept.append(row)
+    return pl.DataFrame(kept, schema=evidence.table.schema), changes
+
+
+def _mend_text(row: dict[str, Any]) -> Iterator[str]:
+    """Undo damage of encoding; an empty text becomes a missing one."""
+    text = row["text"]
+    if text is None:
+        return
+    better = mended(text) or None
+    if better == text:
+        return
+    row["text"] = better
+    yield f"{row['id']}: {'empty text taken as missing' if better is None else 'encoding of the text mended'}"
+
+
+def _mend_times(row: dict[str, Any]) -> Iterator[str]:
+    """Remove times that cannot be."""
+    start, end = row["start"], row["end"]
+    given = [time for time in (start, end) if time is not None]
+    if given != sorted(given) or not all(math.isfinite(time) and time >= 0 for time in given):
+        row["start"] = row["end"] = None
+        yield f"{row['id']}: times from {start} to {end} s removed"
+
+
+def _mend_speech(row: dict[str, Any], sound: Sound | None) -> Iterator[str]:
+    """Mark speech that cannot be heard as missing."""
+    if sound is None:
+        return
+    reason = sound.fault or ("its clip is silent" if sound.silent else None)
+    if reason is not None:
+        row["speech_missing"] = reason
+        yield f"{row['id']}: speech missing, {reason}"

@@ -1,0 +1,104 @@
+"""Checks of a corpus' words: missing, damaged, or the same in train and test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import polars as pl
+
+from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
+from mister_e.corpora.text import mend
+
+#: A sentence of so many words is not the same by chance.
+_SENTENCE = 5
+
+
+def unscrambled(text: str) -> str:
+    """Undo UTF-8 that was read as Windows-1252, such as "Ã©" for "é".
+
+    :return: the text as it was meant, or unchanged where it is not of that kind.
+    """
+    if not any(ord(letter) > 0x7F for letter in text):
+        return text
+    try:
+        return text.encode("cp1252").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+def empty(evidence: Evidence) -> Iterator[Finding]:
+    """Look for turns without words, and for those without words and speech."""
+    table = evidence.table
+    blank = pl.col("text").str.strip_chars() == ""
+    if ids := tuple(table.filter(blank)["id"]):
+        yield Finding("warning", "text-empty", f"{several(len(ids), 'turn')} with an empty text", ids)
+    if ids := tuple(table.filter(pl.col("text").is_null())["id"]):
+        yield Finding("warning", "text-missing", f"{several(len(ids), 'turn')} without words", ids)
+    features = [pl.col(name).is_not_null() for name in evidence.corpus.facts["features"]]
+    usable = pl.col("audio").is_not_null() & pl.col("speech_missing").is_null()
+    heard = pl.any_horizontal(usable, *features)
+    if ids := tuple(table.filter((pl.col("text").is_null() | blank) & ~heard)["id"]):
+        yield Finding(
+            "warning", "turn-empty", f"{several(len(ids), 'turn')} with neither words nor speech", ids
+        )
+
+
+def encoding(evidence: Evidence) -> Iterator[Finding]:
+    """Look for the traces of a wrong encoding."""
+    yield from _texts(
+        evidence,
+        lambda text: any("\x80" <= letter <= "\x9f" for letter in text),
+        "error",
+        "encoding-windows",
+        "with Windows-1252 code points where quotes and dashes should be; --fix maps them",
+    )
+    yield from _texts(
+        evidence,
+        lambda text: unscrambled(text) != text,
+        "error",
+        "encoding-scrambled",
+        "with UTF-8 read as Windows-1252 (such as Ã© for é); --fix undoes it",
+    )
+    yield from _texts(
+        evidence,
+        lambda text: "\ufffd" in text,
+        "warning",
+        "encoding-lost",
+        "with letters that were lost for good (U+FFFD)",
+    )
+
+
+def repeated(evidence: Evidence) -> Iterator[Finding]:
+    """Count the turns of validation and test that are word for word in train."""
+    words = pl.col("text").str.to_lowercase().str.replace_all(r"[^\pL\pN]+", " ").str.strip_chars()
+    table = evidence.table.with_columns(words=words).filter(pl.col("words") != "")
+    known = table.filter(pl.col("split") == "train")["words"].unique().implode()
+    for split in ("validation", "test"):
+        some = table.filter(pl.col("split") == split)
+        again = some.filter(pl.col("words").is_in(known))
+        if not again.height:
+            continue
+        long = again.filter(pl.col("words").str.split(" ").list.len() >= _SENTENCE).height
+        message = (
+            f"{again.height:,} of {some.height:,} turns of {split} ({again.height / some.height:.0%}) are"
+            f" word for word in train, {long:,} of them of {_SENTENCE} words or more"
+        )
+        yield Finding("warning", "text-repeated", message, tuple(again["id"]))
+
+
+CHECKS: tuple[Check, ...] = (empty, encoding, repeated)
+
+
+def mended(text: str) -> str:
+    """Undo every damage of encoding that can be undone."""
+    return mend(unscrambled(text))
+
+
+def _texts(
+    evidence: Evidence, damaged: Callable[[str], bool], level: Level, code: str, message: str
+) -> Iterator[Finding]:
+    """Tell of the turns whose text is damaged."""
+    pairs = evidence.table.select("id", "text").iter_rows()
+    ids = tuple(name for name, text in pairs if text is not None and damaged(text))
+    if ids:
+        yield Finding(level, code, f"{several(len(ids), 'turn')} {message}", ids)

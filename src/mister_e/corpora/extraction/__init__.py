@@ -1,0 +1,221 @@
+"""The audio of a corpus, extracted once: parallel, resumable, in constant memory."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Literal, get_args
+from urllib.parse import quote
+
+from mister_e.corpora.base import Row
+from mister_e.corpora.extraction import archives
+from mister_e.corpora.extraction.decoder import Decoder
+from mister_e.corpora.extraction.journal import Journal, Key
+from mister_e.errors import InputError
+from mister_e.hooks import Progress, silent
+
+#: What `audio` may be: a reference to the original, or a 16 kHz mono copy.
+AudioFormat = Literal["none", "wav", "flac"]
+
+#: Folder of the copies inside a corpus folder.
+FOLDER = "audio"
+
+#: Folder inside it for clips on their way out of an archive.
+_SPOOL = ".spool"
+
+#: Longer names are cut, as file systems allow 255 bytes.
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One clip to extract: the row it is for, its file, and what that depends on."""
+
+    index: int
+    row: Row
+    target: str
+    key: Key
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The file of a clip; `spooled` = a copy out of an archive, deleted when it is done."""
+
+    job: _Job
+    path: Path
+    spooled: bool = False
+
+
+def extract(
+    src: Path,
+    out: Path,
+    rows: Sequence[Row],
+    form: AudioFormat,
+    *,
+    jobs: int = 1,
+    time_limit: float = 60.0,
+    progress: Progress = silent,
+) -> list[Row]:
+    """Write every clip as a 16 kHz mono file; what is finished already is not done again.
+
+    :param src: the folder that `Row.audio` is relative to.
+    :param out: the corpus folder.
+    :param form: "wav" or "flac".
+    :param jobs: decoding processes at a time.
+    :param time_limit: seconds that one clip may take.
+    :return: the rows with `audio` relative to `out`, or the reason why their speech is missing.
+    :raises InputError: an archive is damaged, or the disk is full; finished clips are kept.
+    """
+    if form not in get_args(AudioFormat)[1:]:
+        raise InputError(f"audio is {form!r}, expected {', '.join(get_args(AudioFormat))}")
+    folder = out / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    # a clip that must not be used is not extracted, and its original is not below `out`
+    result = [replace(row, audio=None, stretch=None) for row in rows]
+    with Journal(folder / "done.jsonl") as journal:
+        todo: list[_Job] = []
+        for job in _jobs(src, rows, form):
+            if journal.has(job.target, job.key) and (out / job.target).is_file():
+                result[job.index] = replace(job.row, audio=job.target, stretch=None)
+            else:
+                todo.append(job)
+        done = len(rows) - len(todo)
+        for job, reason in _run(src, out, todo, jobs, time_limit):
+            if reason is None:
+                journal.add(job.target, job.key)
+                result[job.index] = replace(job.row, audio=job.target, stretch=None)
+            else:
+                result[job.index] = replace(job.row, audio=None, speech_missing=reason)
+            done += 1
+            progress("extracting audio", done, len(rows))
+    return result
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run that was killed left."""
+    shutil.rmtree(folder / _SPOOL, ignore_errors=True)
+    for rest in folder.rglob(".*.part"):
+        rest.unlink()
+
+
+def _jobs(src: Path, rows: Sequence[Row], form: str) -> Iterator[_Job]:
+    """Name a file for every row whose speech is there."""
+    stamps: dict[Path, tuple[int, int] | None] = {}
+    for index, row in enumerate(rows):
+        if row.audio is None or row.speech_missing is not None:
+            continue
+        path = src / row.audio.partition(archives.INSIDE)[0]
+        if path not in stamps:
+            stamps[path] = _stamp(path)
+        target = f"{FOLDER}/{_file_name(row.conversation_id)}/{_file_name(row.utterance_id)}.{form}"
+        yield _Job(index, row, target, Key(row.audio, stamps[path], row.stretch))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change: what tells that a file is still the same."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None  # the decoder will say so
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _file_name(name: str) -> str:
+    """Make an id a file name that no other id has."""
+    safe = quote(name, safe=" ()+,=@")
+    safe = "%2E" + safe[1:] if safe.startswith(".") else safe
+    if len(safe) <= _LONGEST_NAME:
+        return safe
+    return f"{safe[:_LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _run(
+    src: Path, out: Path, todo: Sequence[_Job], jobs: int, time_limit: float
+) -> Iterator[tuple[_Job, str | None]]:
+    """Extract clips a few at a time; yield each as it is finished, with what is wrong with it."""
+    if not todo:
+        return
+    decoders = [Decoder(time_limit) for _ in range(min(jobs, len(todo)))]
+    idle: SimpleQueue[Decoder] = SimpleQueue()
+    for decoder in decoders:
+        idle.put(decoder)
+
+    def one(source: _Source) -> str | None:
+        decoder = idle.get()
+        try:
+            return decoder(source.path, out / source.job.target, source.job.row.stretch)
+        finally:
+            idle.put(decoder)
+            if source.spooled:
+                source.path.unlink(missing_ok=True)
+
+    spool = out / FOLDER / _SPOOL
+    spool.mkdir()
+    try:
+        yield from _pooled(_sources(src, todo, spool), one, decoders)
+    finally:
+        for decoder in decoders:
+            decoder.close()
+        shutil.rmtree(spool)
+
+
+def _pooled(
+    sources: Iterator[_Source], one: Callable[[_Source], str | None], decoders: Sequence[Decoder]
+) -> Iterator[tuple[_Job, str | None]]:
+    """Call `one` on the sources, as many at a time as there are decoders."""
+    running: dict[Future[str | None], _Job] = {}
+    with ThreadPoolExecutor(len(decoders)) as pool:
+        try:
+            for source in sources:
+                running[pool.submit(one, source)] = source.job
+                # two clips a decoder: none waits for work, and no more than that is ever spooled
+                if len(running) >= 2 * len(decoders):
+                    yield from _finished(running)
+            while running:
+                yield from _finished(running)
+        finally:
+            for future in running:
+                future.cancel()
+            if running:  # stopped on the way: nobody waits for these clips
+                for decoder in decoders:
+                    decoder.kill()
+
+
+def _finished(running: dict[Future[str | None], _Job]) -> Iterator[tuple[_Job, str | None]]:
+    """Wait for at least one clip."""
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        yield running.pop(future), future.result()
+
+
+def _sources(src: Path, todo: Sequence[_Job], spool: Path) -> Iterator[_Source]:
+    """Yield the file of each clip; those in archives come last, in the order of the archive."""
+    inside: dict[str, dict[str, list[_Job]]] = {}
+    for job in todo:
+        assert job.row.audio is not None
+        archive, _, member = job.row.audio.partition(archives.INSIDE)
+        if member:
+            inside.setdefault(archive, {}).setdefault(member, []).append(job)
+        else:
+            yield _Source(job, src / archive)
+    for archive, wanted in inside.items():
+        yield from _spooled(src / archive, wanted, spool)
+
+
+def _spooled(archive: Path, wanted: Mapping[str, Sequence[_Job]], spool: Path) -> Iterator[_Source]:
+    """Copy clips out of an archive, one when it is asked for."""
+    for member, content in archives.stream(archive, wanted):
+        for job in wanted[member]:
+            path = spool / f"{job.index}{Path(member).suffix}"
+            try:
+                path.write_bytes(content)
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be written ({error.strerror}); make room, then run the same again"
+                ) from error
+            yield _Source(job, path, spooled=True)

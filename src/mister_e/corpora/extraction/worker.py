@@ -1,0 +1,103 @@
+"""A process that turns clips into 16 kHz mono files: one job a line in, one answer a line out.
+
+It is a process of its own, so that a decoder that hangs or crashes can be ended without harm.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import wave
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from mister_e.audio.decode import Samples, blocks, read_clip
+from mister_e.conversation import SAMPLE_RATE
+from mister_e.errors import InputError
+from mister_e.files import replacing
+
+
+def main() -> None:
+    """Answer `{"source", "stretch", "target"}` with `{}`, `{"bad": reason}` or `{"failed": reason}`.
+
+    "bad" is the clip's fault and ends nothing; "failed" (the disk is full) ends the run.
+    The first line out says that the process is ready.
+    """
+    _say({})
+    for line in sys.stdin:
+        _say(_answer(json.loads(line)))
+
+
+def _say(answer: dict[str, str]) -> None:
+    """Put one line out, at once."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def _answer(job: dict[str, Any]) -> dict[str, str]:
+    """Do one job."""
+    target = Path(job["target"])
+    # what is wrong with the clip is found before the target is touched
+    try:
+        sound = _sound(job["source"], job["stretch"])
+        first = next(sound)
+    except InputError as error:
+        return {"bad": str(error).removeprefix(f"{job['source']}: ")}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            write = _write_flac if target.suffix == ".flac" else _write_wav
+            write(temporary, _chained(first, sound))
+    except (OSError, av.FFmpegError, InputError) as error:
+        return {"failed": getattr(error, "strerror", None) or str(error)}
+    return {}
+
+
+def _sound(source: str, stretch: list[float] | None) -> Iterator[Samples]:
+    """Decode a clip, or a stretch of a recording, float32 `[N]` pieces."""
+    if stretch is not None:
+        yield read_clip(source, stretch[0], stretch[1], None)
+        return
+    for block in blocks(source):
+        yield block[0]
+
+
+def _chained(first: Samples, rest: Iterable[Samples]) -> Iterator[Samples]:
+    """Yield the first piece, then the rest."""
+    yield first
+    yield from rest
+
+
+def _pcm(samples: Samples) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """Round to 16 bits, as little-endian as WAV wants it."""
+    return np.round(samples * 32767).astype("<i2")
+
+
+def _write_wav(path: Path, pieces: Iterable[Samples]) -> None:
+    """Write 16-bit mono WAV."""
+    with path.open("wb") as file, wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE)
+        for piece in pieces:
+            out.writeframes(_pcm(piece).tobytes())
+
+
+def _write_flac(path: Path, pieces: Iterable[Samples]) -> None:
+    """Write 16-bit mono FLAC."""
+    with av.open(str(path), "w", format="flac") as out:
+        stream = out.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        for piece in pieces:
+            frame = av.AudioFrame.from_ndarray(_pcm(piece)[None], format="s16", layout="mono")
+            frame.sample_rate = SAMPLE_RATE
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A prepared corpus on disk: `corpus.parquet` with one row an utterance, `corpus.json` about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mister_e.conversation import Clip, Conversation, Utterance
+from mister_e.corpora.base import SPLITS, Protocol
+from mister_e.errors import InputError
+from mister_e.files import replacing, write_text
+
+#: The files of a corpus folder, besides its audio.
+TABLE, FACTS = "corpus.parquet", "corpus.json"
+
+#: Version of the layout.
+FORMAT = 1
+
+#: Columns that every corpus has; its features and its custom columns follow.
+COLUMNS: Mapping[str, pl.DataType] = {
+    "conversation": pl.String(),
+    "turn": pl.Int64(),
+    "id": pl.String(),
+    "text": pl.String(),
+    "start": pl.Float64(),
+    "end": pl.Float64(),
+    "label": pl.String(),
+    "split": pl.String(),
+    "audio": pl.String(),
+    "clip_start": pl.Float64(),
+    "clip_end": pl.Float64(),
+    "speech_missing": pl.String(),
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus: its protocol, its counts, and its conversations.
+
+    :param folder: where it lies.
+    :param table: one row an utterance, `COLUMNS` first; ordered by split, conversation and turn.
+    :param facts: what `corpus.json` holds.
+    """
+
+    folder: Path
+    table: pl.DataFrame = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Corpus:
+        """Read a corpus folder.
+
+        :raises InputError: it is not one, not whole, or of a newer version.
+        """
+        folder = Path(folder)
+        if not (folder / FACTS).is_file():
+            what = "is not there" if not folder.exists() else "has none"
+            raise InputError(
+                f"{folder}: a prepared corpus has a {FACTS}, this folder {what}; run mister-e prepare"
+            )
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            version, digest = facts["format"], facts["table_sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder / FACTS}: not written by mister-e prepare; prepare again") from error
+        if version != FORMAT:
+            raise InputError(
+                f"{folder / FACTS}: format {version}, this version reads {FORMAT}; prepare again"
+            )
+        if not (folder / TABLE).is_file() or sha256(folder / TABLE) != digest:
+            raise InputError(f"{folder / TABLE}: is not the table that {FACTS} is about; prepare again")
+        return cls(folder, pl.read_parquet(folder / TABLE), facts)
+
+    def __len__(self) -> int:
+        """Utterances of all splits."""
+        return self.table.height
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol it was prepared by."""
+        return Protocol.from_json(self.facts["protocol"])
+
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, Any]]:
+        """Per split: conversations, utterances, labelled, speech_missing, and labels (label to count)."""
+        return dict(self.facts["counts"])
+
+    def conversations(self, split: str | None = None) -> Iterator[Conversation]:
+        """Iterate over the conversations of a split, made one at a time.
+
+        A turn's precomputed features stand in its `custom["features"]`.
+
+        :param split: "train", "validation" or "test"; None = all of them, in this order.
+        :raises InputError: there is no such split.
+        """
+        if split is not None and split not in SPLITS:
+            raise InputError(f"there is no split {split!r}: the splits are {', '.join(SPLITS)}")
+        table = self.table if split is None else self.table.filter(pl.col("split") == split)
+        return self._conversations(table)
+
+    def _conversations(self, table: pl.DataFrame) -> Iterator[Conversation]:
+        """Group the rows, which are in order."""
+        rows = table.iter_rows(named=True)
+        for name, turns in groupby(rows, key=lambda row: row["conversation"]):
+            yield Conversation(name, tuple(self._utterance(row) for row in turns))
+
+    def _utterance(self, row: Mapping[str, Any]) -> Utterance:
+        """Make one turn."""
+        custom = {name: row[name] for name in self.facts["custom"] if row[name] is not None}
+        features = {name: row[name] for name in self.facts["features"] if row[name] is not None}
+        if features:
+            custom["features"] = features
+        audio = None
+        if row["audio"] is not None and row["speech_missing"] is None:
+            path = self.folder / self.facts["audio_root"] / row["audio"]
+            audio = Clip(str(path), row["clip_start"] or 0.0, row["clip_end"])
+        return Utterance(row["id"], row["text"], row["start"], row["end"], None, audio, row["label"], custom)
+
+
+def write(folder: Path, table: pl.DataFrame, facts: Mapping[str, Any]) -> Corpus:
+    """Write a corpus folder: the table, then `corpus.json`, which makes it whole.
+
+    :param folder: made if need be; its audio is there already.
+    :param table: as in `Corpus.table`.
+    :param facts: what is told about it; the format and the table's hash are added.
+    :raises InputError: it cannot be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / TABLE) as temporary:
+            table.write_parquet(temporary)
+        facts = {**facts, "format": FORMAT, "table_sha256": sha256(folder / TABLE)}
+        write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(
+            f"{folder}: cannot write the corpus there ({error}); make room, then run again"
+        ) from error
+    return Corpus.load(folder)
+
+
+def sha256(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,183 @@
+"""A table of one's own: any CSV, Parquet or JSONL with one row an utterance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mister_e.corpora import build
+from mister_e.corpora.base import Protocol, Row
+from mister_e.corpora.frames import KNOWN, read_frame, with_features
+from mister_e.corpora.splits import make_splits, make_validation, split_name
+from mister_e.corpora.store import Corpus
+from mister_e.corpora.text import mend
+from mister_e.errors import InputError
+from mister_e.labels import MELD_EMOTIONS, LabelSet
+
+_REQUIRED = ("conversation_id", "label")
+
+
+def prepare(
+    src: str | Path,
+    out: str | Path,
+    *,
+    labels: Sequence[str] = (),
+    features: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    **options: Any,
+) -> Corpus:
+    """Prepare a table of one's own.
+
+    :param src: `.csv`, `.tsv`, `.parquet` or `.jsonl` with the columns `conversation_id`, `label`, one of
+        `text` and `audio` (unless there are features), and if need be `turn`, `utterance_id`, `start`,
+        `end`, `split`. An audio file of several turns is a recording, cut by `start` and `end`.
+    :param out: the corpus folder to write.
+    :param labels: the labels in their order; none = those of the table, the most frequent first.
+    :param features: patterns of numeric columns that are features of speech, such as "avg_*".
+    :param columns: a column's name here to its name in the table, where they differ.
+    :param seed: which conversations go into which split, where the table has no column `split`.
+    :param name: name of the protocol; default: that of the file.
+    :param options: those of `mister_e.corpora.build.prepare`.
+    :raises InputError: the table is not as expected; the message names the row.
+    """
+    src = Path(src)
+    noted: list[str] = []
+    frame = read_frame(src, columns or {}, noted)
+    frame, chosen = with_features(frame, features, src)
+    left = [column for column in frame.columns if column not in KNOWN and column not in chosen]
+    if left:
+        noted.append(f"column {', '.join(left)}: not asked for, left out")
+    rows = _split(_rows(frame, src, chosen, noted), src, seed, noted)
+    protocol = Protocol(
+        name or src.stem, "table", _label_set(rows, labels, src), f"The labels of {src.name}."
+    )
+
+    def read(
+        src: Path, protocol: Protocol, *, validate_on: str | None = None, repairs: list[str]
+    ) -> list[Row]:
+        if validate_on is not None:
+            raise InputError("a table validates on its split 'validation'; leave out validate_on")
+        repairs.extend(noted)
+        return rows
+
+    return build.prepare(src, out, read, protocol, **options)
+
+
+def _label_set(rows: Sequence[Row], labels: Sequence[str], src: Path) -> LabelSet:
+    """Labels as given, or those that occur, the most frequent first."""
+    counts = Counter(row.label for row in rows if row.label is not None)
+    if labels:
+        chosen = LabelSet(tuple(labels))
+        for name in counts:
+            if name not in chosen:
+                raise InputError(
+                    f"{src}: label {name!r} ({counts[name]} times) is not one of {', '.join(labels)};"
+                    " add it, or empty it to keep those turns as context"
+                )
+        return chosen
+    if set(counts) == set(MELD_EMOTIONS):
+        return MELD_EMOTIONS  # the order of the bundled models
+    if len(counts) < 2:
+        raise InputError(f"{src}: has {len(counts)} labels, two are needed to tell anything apart")
+    return LabelSet(tuple(sorted(counts, key=lambda name: (-counts[name], name))))
+
+
+def _rows(frame: pl.DataFrame, src: Path, features: Sequence[str], repairs: list[str]) -> list[Row]:
+    """Make a row of each line; `split` is as in the table, "" where it has none."""
+    for column in _REQUIRED:
+        if column not in frame.columns:
+            raise InputError(
+                f"{src}: has no column {column!r}; its columns are {', '.join(frame.columns)}"
+                f" (say which one it is: --column {column}=NAME)"
+            )
+    if not features and not {"text", "audio"} & set(frame.columns):
+        raise InputError(f"{src}: has neither text nor audio, and no --features were named")
+    shared = _recordings(frame)
+    turns: Counter[str] = Counter()
+    rows = []
+    mended = 0
+    for number, values in enumerate(frame.iter_rows(named=True), 1):
+        row = _row(values, f"{src}, row {number}", turns, features, shared)
+        mended += row.text is not None and row.text != values["text"]
+        rows.append(row)
+    if mended:
+        repairs.append(f"{mended:,} texts: characters of another encoding, or spaces around them, mended")
+    return [_checked_audio(row, src.parent) for row in rows]
+
+
+def _recordings(frame: pl.DataFrame) -> set[str]:
+    """Audio files that more than one turn is cut from."""
+    if "audio" not in frame.columns:
+        return set()
+    counts = frame["audio"].drop_nulls().value_counts()
+    return set(counts.filter(pl.col("count") > 1)["audio"])
+
+
+def _row(
+    values: Mapping[str, Any],
+    where: str,
+    turns: Counter[str],
+    features: Sequence[str],
+    recordings: set[str],
+) -> Row:
+    """Make one row."""
+    conversation = values["conversation_id"]
+    if conversation is None:
+        raise InputError(f"{where}: conversation_id is empty")
+    turn = values.get("turn")
+    turn = turns[conversation] if turn is None else turn
+    turns[conversation] += 1
+    start, end, audio = values.get("start"), values.get("end"), values.get("audio")
+    if start is not None and end is not None and not 0 <= start <= end:
+        raise InputError(f"{where}: from {start} to {end} s, expected 0 <= start <= end")
+    stretch = None
+    if audio in recordings:
+        if start is None or end is None:
+            raise InputError(f"{where}: {audio} is the audio of several turns, so each needs start and end")
+        stretch = (start, end)
+    text = values.get("text")
+    return Row(
+        conversation,
+        turn,
+        values.get("utterance_id") or f"{conversation}_{turn}",
+        None if text is None else mend(text) or None,
+        start,
+        end,
+        values["label"],
+        split_name(values.get("split"), where),
+        audio,
+        features={name: values[name] for name in features if values[name] is not None},
+        stretch=stretch,
+    )
+
+
+def _checked_audio(row: Row, folder: Path) -> Row:
+    """Mark the speech of a turn whose audio file is not there."""
+    if row.audio is None or (folder / row.audio).is_file():
+        return row
+    return replace(row, audio=None, stretch=None, speech_missing="its audio file is not there")
+
+
+def _split(rows: list[Row], src: Path, seed: int, repairs: list[str]) -> list[Row]:
+    """Use the splits of the table, or make what is missing by whole conversations."""
+    given = {row.split for row in rows}
+    if "" in given:
+        if len(given) > 1:
+            number = next(number for number, row in enumerate(rows, 1) if not row.split)
+            raise InputError(f"{src}, row {number}: split is empty; fill all of them, or remove the column")
+        assigned = make_splits([row.conversation_id for row in rows], seed)
+        repairs.append(f"splits made by conversation, 80 : 10 : 10, with seed {seed}")
+    elif "train" in given and "validation" not in given:
+        train = [row.conversation_id for row in rows if row.split == "train"]
+        assigned = make_validation(train, seed)
+        repairs.append(f"one in ten conversations of train made the validation split, with seed {seed}")
+    else:
+        return rows
+    return [replace(row, split=assigned.get(row.conversation_id, row.split)) for row in rows]
