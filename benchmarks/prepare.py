@@ -44,9 +44,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a clip")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; their median counts")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         result = measure(Path(folder), arguments.clips, arguments.seconds, arguments.repeats)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
 
 

@@ -1,4 +1,4 @@
-"""Write the generated parts of README.md: `python benchmarks/tables.py`.
+"""Write the generated parts of README.md and docs/data.md: `python benchmarks/tables.py`.
 
 Each part stands between two comments; `--check` changes nothing and fails where one is out of date.
 The numbers come from the models' `config.json` and from `benchmarks/speed.json`; `speed_long.json` is
@@ -15,12 +15,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mister_e.corpora import SPLITS, iemocap, meld, mosi
 from mister_e.files import write_text
 from mister_e.pretrained import bundled
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+DATA = ROOT / "docs" / "data.md"
 SPEED = ROOT / "benchmarks" / "speed.json"
+PREPARE = ROOT / "benchmarks" / "prepare.json"
 LONG = ROOT / "benchmarks" / "speed_long.json"
 
 
@@ -78,6 +81,30 @@ def shares(result: dict[str, Any]) -> str:
     return ", ".join(f"{name} {part / ends[-1]:.0%}" for name, part in zip(stages, parts, strict=True))
 
 
+def protocols() -> str:
+    """Table of the corpora's protocols; variants of one are left to the text."""
+    lines = ["| protocol | labels | train | validation | test | what |", "|---|---|---|---|---|---|"]
+    for corpus in (meld, iemocap, mosi):
+        for protocol in corpus.PROTOCOLS.values():
+            if not protocol.name.endswith(("-context", "-session1")):
+                counts = " | ".join(f"{protocol.expected[split]:,}" for split in SPLITS)
+                labels = ", ".join(protocol.labels)
+                lines.append(f"| {protocol.name} | {labels} | {counts} | {protocol.description} |")
+    return "\n".join(lines)
+
+
+def preparing() -> str:
+    """What preparing costs."""
+    result = json.loads(PREPARE.read_text(encoding="utf-8"))
+    memory = ", ".join(f"{name}: {peak}" for name, peak in result["peak_memory_mb"].items())
+    return (
+        f"{result['clips']:,} clips of {result['seconds_a_clip']:g} s (AAC in mp4, to 16 kHz wav), medians on"
+        f" {result['machine']}: two jobs are {result['jobs_2_is_faster_by']:.2f} times as fast as one;"
+        f" finding all of it done takes {result['resume_s']:.1f} s; reading the corpus {max(result['read_s']):.2f} s."
+        f" Peak memory in MB: {memory}."
+    )
+
+
 def demo() -> str:
     """What `make demo` prints."""
     command = [
@@ -110,16 +137,21 @@ def main() -> int:
         "--check", action="store_true", help="change nothing, fail where a part is out of date"
     )
     arguments = parser.parse_args()
-    before = after = README.read_text(encoding="utf-8")
-    parts = {"models": models(), "speed": speed()}
+    pages = {
+        README: {"models": models(), "speed": speed()},
+        DATA: {"protocols": protocols(), "preparing": preparing()},
+    }
     if not arguments.check:
-        parts["demo output"] = demo()
-    for part, content in parts.items():
-        after = filled(after, part, content)
-    if arguments.check:
-        return int(before != after)
-    write_text(README, after)
-    return 0
+        pages[README]["demo output"] = demo()
+    stale = 0
+    for page, parts in pages.items():
+        before = after = page.read_text(encoding="utf-8")
+        for part, content in parts.items():
+            after = filled(after, part, content)
+        stale += before != after
+        if not arguments.check:
+            write_text(page, after)
+    return int(arguments.check and stale > 0)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,32 @@
 import csv
 import io
 import json
+import os
+import stat
+import threading
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, FailedInput, TurnAnalysis
+from mister_e.analysis import (
+    EXPERTS,
+    Analysis,
+    ConversationAnalysis,
+    FailedInput,
+    TurnAnalysis,
+    unique_ids,
+    unique_names,
+)
 from mister_e.errors import InputError
 from mister_e.files import replacing, write_text
 from mister_e.labels import LabelSet
 
 LABELS = LabelSet(("neutral", "joy"))
+
+GONE = object()
+TURN = ["conversations", 0, "utterances", 0, "emotion"]
 
 
 def turn(name: str, start: float | None = 0.0, text: str | None = "Hello") -> TurnAnalysis:
@@ -54,8 +71,68 @@ def test_json_round_trip_and_layout():
 def test_bad_json_says_where():
     with pytest.raises(InputError, match="line 2: not JSON"):
         Analysis.from_json('{\n"a" 1}')
-    with pytest.raises(InputError, match="not an analysis written by mister-e"):
-        Analysis.from_json("{}")
+    with pytest.raises(InputError) as caught:
+        Analysis.from_json("[]")
+    assert str(caught.value).startswith("not an analysis as this version of mister-e writes it: the whole: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["labels"], None, "labels: Input should be a valid list"),
+        (["other"], 1, "other: is not a field of this layout"),
+        (["conversations", 0, "utterances", 1], "t2", "conversations[0].utterances[1]: Input should be"),
+        (TURN, GONE, "conversations[0].utterances[0].emotion: is missing"),
+        (TURN, 3, "conversations[0].utterances[0].emotion: Input should be a valid string"),
+        ([*TURN[:-1], "feeling"], "joy", "conversations[0].utterances[0].feeling: is not a field"),
+        ([*TURN[:-1], "start"], "0:01", "conversations[0].utterances[0].start: Input should be a valid num"),
+        ([*TURN[:-1], "start"], float("nan"), "conversations[0].utterances[0].start: Input should be a fin"),
+        ([*TURN[:-1], "gate", "text"], GONE, "conversations[0].utterances[0].gate.text: is missing"),
+        (
+            [*TURN[:-1], "scores", "joy"],
+            GONE,
+            "conversations[0].utterances[0].scores: has not one score for each of the labels neutral, joy",
+        ),
+        (
+            [*TURN[:-1], "experts", "text", "anger"],
+            0.0,
+            "conversations[0].utterances[0].experts.text: has not one score for each of the labels",
+        ),
+        (["errors", 0, "source"], GONE, "errors[0].source: is missing"),
+    ],
+)
+def test_json_of_another_layout_names_the_field(path, value, message):
+    data = json.loads(analysis(call()).to_json())
+    *way, last = path
+    part = data
+    for step in way:
+        part = part[step]
+    if value is GONE:
+        del part[last]
+    else:
+        part[last] = value
+    with pytest.raises(InputError) as caught:
+        Analysis.from_json(json.dumps(data))
+    assert str(caught.value).startswith(f"not an analysis as this version of mister-e writes it: {message}")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["cut", "cut-2", "cut.wav", "a"]), st.sampled_from([None, "x/cut.wav", "cut"])
+        )
+    )
+)
+def test_unique_names_differ_and_leave_those_that_do_already(sources):
+    names = list(unique_names(sources))
+    assert len(set(names)) == len(names) == len(sources)
+    assert list(unique_names((name, None) for name in names)) == names
+    assert names[:1] == [name for name, _ in sources[:1]]
+
+
+def test_equal_ids_take_the_name_of_their_file():
+    cuts = [replace(call("cut"), source=source) for source in ("cut.wav", "cut.mp4", "x/cut.mp4", None)]
+    assert [one.id for one in unique_ids(cuts)] == ["cut", "cut.mp4", "cut-2", "cut-3"]
 
 
 def test_iterating_goes_over_all_turns():
@@ -71,6 +148,7 @@ def test_csv_and_dataframe_hold_the_same():
     frame = whole.to_dataframe()
     assert frame.columns == list(rows[0])
     assert [row["text"] for row in rows] == frame["text"].to_list()
+    assert [row["source"] for row in rows] == frame["source"].to_list() == ["call.wav", "call.wav"]
     assert frame["gate_text"].to_list() == [1.0, 1.0]
     gates = [name for name in frame.columns if name.startswith("gate_")]
     assert gates == [f"gate_{name}" for name in EXPERTS]
@@ -80,7 +158,9 @@ def test_csv_and_dataframe_hold_the_same():
 
 def test_jsonl_is_one_turn_a_line():
     lines = analysis(call(), call("other")).to_jsonl().splitlines()
-    assert [json.loads(line)["conversation"] for line in lines] == ["call", "call", "other", "other"]
+    rows = [json.loads(line) for line in lines]
+    assert [row["conversation"] for row in rows] == ["call", "call", "other", "other"]
+    assert [row["source"] for row in rows] == ["call.wav", "call.wav", "other.wav", "other.wav"]
 
 
 def test_subtitles_carry_the_emotion():
@@ -110,3 +190,32 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         write_text(tmp_path, "x")
     with pytest.raises(InputError, match="does not exist"):
         write_text(tmp_path / "no" / "out.txt", "x")
+
+
+def test_a_pipe_is_written_to_and_never_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write_text(pipe, "said")
+    reader.join(30)
+    assert heard == ["said"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
+    real, link = tmp_path / "disk" / "real.txt", tmp_path / "link.txt"
+    real.parent.mkdir()
+    link.symlink_to("disk/real.txt")
+    for text in ("first", "second"):
+        write_text(link, text)
+        assert real.read_text() == text
+    assert link.is_symlink()
+    assert list(real.parent.iterdir()) == [real]
+    link.unlink()
+    link.symlink_to("gone/real.txt")
+    with pytest.raises(InputError) as caught:
+        write_text(link, "x")
+    assert str(caught.value) == f"{link}: the folder {tmp_path}/gone does not exist; make it first"

@@ -188,6 +188,16 @@ def test_one_bad_input_stops_alone_but_not_the_rest(pipeline, tmp_path):
     assert [failed.source for failed in analysis.errors] == [str(bad)]
 
 
+def test_conversations_of_one_name_stay_apart(pipeline, tmp_path):
+    paths = [tmp_path / "a" / "talk.txt", tmp_path / "b" / "talk.txt"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("Hello there.\n")
+    first, second = pipeline(paths).conversations
+    assert first.id != second.id
+    assert [first.source, second.source] == [str(path) for path in paths]
+
+
 def test_progress_is_told(pipeline):
     told: list[tuple[str, float, float]] = []
     pipeline(RECORDING, asr=False, progress=lambda *state: told.append(state))

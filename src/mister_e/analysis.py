@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ class TurnAnalysis:
 class ConversationAnalysis:
     """The turns of one conversation, judged.
 
-    :param id: name of the conversation.
+    :param id: name of the conversation, unique within an analysis (`unique_ids`).
     :param source: path of the recording or transcript, or None.
     :param duration: seconds, or None without a recording.
     :param utterances: one `TurnAnalysis` a turn, in order.
@@ -125,6 +126,28 @@ class ConversationAnalysis:
             tuple(TurnAnalysis.from_json(turn) for turn in data["utterances"]),
             tuple(data.get("notes", ())),
         )
+
+
+def unique_names(sources: Iterable[tuple[str, str | None]]) -> Iterator[str]:
+    """Names of conversations that differ: the first keeps its own, an equal one takes its file's.
+
+    :param sources: of each conversation its name and its file, if it has one.
+    :return: `cut`, `cut.mp4`, `cut-2`, `cut-3`, … for equal names.
+    """
+    taken: set[str] = set()
+    for name, source in sources:
+        full = Path(source).name if source else name
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        free = next(one for one in itertools.chain((name, full), numbered) if one not in taken)
+        taken.add(free)
+        yield free
+
+
+def unique_ids(conversations: Iterable[ConversationAnalysis]) -> tuple[ConversationAnalysis, ...]:
+    """Give each conversation of a run an id of its own, as `unique_names` tells."""
+    several = tuple(conversations)
+    names = unique_names((conversation.id, conversation.source) for conversation in several)
+    return tuple(replace(conversation, id=name) for conversation, name in zip(several, names, strict=True))
 
 
 @dataclass(frozen=True)
@@ -182,28 +205,29 @@ class Analysis:
     def from_json(cls, text: str) -> Analysis:
         """Read what `to_json` wrote.
 
-        :raises InputError: it is not JSON, or not of this layout.
+        :raises InputError: it is not JSON, or not of this layout; the message names the line or field.
         """
+        from mister_e.layout import check
+
         try:
             data = json.loads(text)
-            return cls(
-                data["mister_e"],
-                data["model"],
-                LabelSet.from_json(data["labels"]),
-                tuple(ConversationAnalysis.from_json(row) for row in data["conversations"]),
-                tuple(FailedInput(**row) for row in data["errors"]),
-            )
         except json.JSONDecodeError as error:
             raise InputError(f"line {error.lineno}: not JSON ({error.msg})") from error
-        except (KeyError, TypeError) as error:
-            raise InputError(f"not an analysis written by mister-e: {error}") from error
+        check(data)
+        return cls(
+            data["mister_e"],
+            data["model"],
+            LabelSet.from_json(data["labels"]),
+            tuple(ConversationAnalysis.from_json(row) for row in data["conversations"]),
+            tuple(FailedInput(**row) for row in data["errors"]),
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat row a turn: `score_<label>`, `gate_<expert>` and the turn's own fields."""
         rows = []
         for conversation in self.conversations:
             for turn in conversation:
-                row: dict[str, Any] = {"conversation": conversation.id}
+                row: dict[str, Any] = {"conversation": conversation.id, "source": conversation.source}
                 row |= {
                     name: getattr(turn, name)
                     for name in ("id", "start", "end", "channel", "text", "emotion", "confidence")
@@ -216,7 +240,7 @@ class Analysis:
 
     def columns(self) -> list[str]:
         """Names of the columns of `rows`, also when there is no turn."""
-        head = ["conversation", "id", "start", "end", "channel", "text", "emotion", "confidence"]
+        head = ["conversation", "source", "id", "start", "end", "channel", "text", "emotion", "confidence"]
         scores = [f"score_{label}" for label in self.labels]
         return [*head, *scores, *(f"gate_{expert}" for expert in EXPERTS), "missing"]
 
@@ -229,11 +253,11 @@ class Analysis:
         return text.getvalue()
 
     def to_jsonl(self) -> str:
-        """One JSON object a line, one line a turn, each with its conversation."""
+        """One JSON object a line, one line a turn, each with its conversation and source."""
         lines = []
         for conversation in self.conversations:
             for turn in conversation:
-                row = {"conversation": conversation.id, **turn.to_json()}
+                row = {"conversation": conversation.id, "source": conversation.source, **turn.to_json()}
                 lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         return "".join(lines)
 
@@ -259,7 +283,8 @@ class Analysis:
         """Self-contained report that opens offline.
 
         :param path: also write the page there.
-        :param embed_audio: put the recording into the page, so that a click on a turn plays it.
+        :param embed_audio: put every recording that can be read into the page, so that a click on
+            a turn plays it.
         :return: the page.
         """
         from mister_e.report import render

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import mister_e
-from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, FailedInput, TurnAnalysis
+from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, FailedInput, TurnAnalysis, unique_ids
 from mister_e.audio.cues import cut_turns
 from mister_e.audio.decode import Channels, blocks, probe
 from mister_e.audio.prosody import STATISTICS
@@ -133,7 +133,7 @@ class Pipeline:
                 errors.append(FailedInput(_name(source), what))
             else:
                 done.append(conversation)
-        return Analysis(mister_e.__version__, self.identity, self.labels, tuple(done), tuple(errors))
+        return Analysis(mister_e.__version__, self.identity, self.labels, unique_ids(done), tuple(errors))
 
     def analyze(
         self,
@@ -161,20 +161,18 @@ class Pipeline:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
             turns = self._judge(self._hear(read_transcript(path), notes), notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
-        cues = None if transcript is None else read_transcript(transcript)
         recording = probe(path)
         waveform = Waveform()
         sound = waveform.watch(blocks(path, channels=channels, notes=notes))
-        if cues is None:
+        if transcript is None:
             whisper = self.whisper if asr else None
             utterances = transcribe_turns(
                 sound, whisper=whisper, language=language, total=recording.duration, progress=progress
             )
         else:
-            assert transcript is not None
             utterances = cut_turns(
                 sound,
-                cues,
+                read_transcript(transcript),
                 total=recording.duration,
                 recording=recording,
                 origin=transcript,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +12,8 @@ import pytest
 
 from mister_e import __version__
 from mister_e.analysis import Analysis
+
+MODULE = "import runpy; runpy.run_module('mister_e', run_name='__main__')"
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["analyze", "--help"]])
@@ -70,14 +74,47 @@ def test_one_bad_file_does_not_stop_the_rest(run, chat, tmp_path):
     assert result.stderr.count("error:") == 2
 
 
-def test_a_folder_gives_a_file_for_each(run, chat, tmp_path):
-    (tmp_path / "empty.wav").touch()
-    out = tmp_path / "out"
-    out.mkdir()
-    result = run("analyze", tmp_path, "--format", "srt", "-o", out)
-    assert result.exit_code == 2, "the empty recording is bad input"
-    assert [path.name for path in out.iterdir()] == ["chat.srt"]
-    assert "I'm so sorry." in (out / "chat.srt").read_text(encoding="utf-8")
+def test_a_folder_gives_a_file_for_each_that_is_made_for_them(run, chat, tmp_path):
+    calls, out = tmp_path / "calls", tmp_path / "out"
+    calls.mkdir()
+    shutil.copy(chat, calls / "a.srt")
+    shutil.copy(chat, calls / "b.srt")
+    (calls / "broken.vtt").write_text("WEBVTT\n\nnonsense\n")
+    result = run("analyze", calls, "--format", "srt", "-o", out)
+    assert result.exit_code == 2, "the broken transcript is bad input"
+    assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt"]
+    assert "I'm so sorry." in (out / "b.srt").read_text(encoding="utf-8")
+
+
+def test_a_folder_does_not_eat_its_own_results(run, recording, tmp_path):
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    shutil.copy(recording, calls / "call.flac")
+    shutil.copy(recording.with_suffix(".srt"), calls / "call.srt")
+    (calls / "README.txt").write_text("Do not judge me.")
+    for _ in range(2):
+        result = run("analyze", calls, "-o", calls / "out.csv")
+        assert result.exit_code == 0, result.stderr
+    assert result.stderr.splitlines() == [
+        "note: the words of 1 recording come from the transcripts beside them: call.srt",
+        "note: skipped 2 files that are not recordings: README.txt, out.csv",
+        f"wrote: {calls}/out.csv",
+    ]
+    rows = list(csv.DictReader((calls / "out.csv").open(encoding="utf-8")))
+    assert {(row["conversation"], row["source"]) for row in rows} == {("call", f"{calls}/call.flac")}
+
+
+def test_one_format_that_does_not_fit_leaves_the_other_outputs(run, tmp_path):
+    words = tmp_path / "chat.txt"
+    words.write_text("I can't believe you did that!\n")
+    names = [tmp_path / f"out.{form}" for form in ("srt", "html", "json")]
+    options = [word for name in names for word in ("-o", name)]
+    result = run("analyze", words, *options, "--embed-audio")
+    assert result.exit_code == 2
+    assert [name.exists() for name in names] == [False, True, True]
+    assert result.stderr.splitlines()[-1] == (
+        f"error: {names[0]}: subtitles need times: turn t0001 has none; use json or csv"
+    )
 
 
 def test_an_empty_file_alone_is_bad_input(run, tmp_path):
@@ -92,14 +129,24 @@ def test_an_empty_file_alone_is_bad_input(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["missing.wav"], "missing.wav: no such file or folder"),
-        (["{folder}"], "no recording or transcript in this folder"),
+        (["missing.wav"], "error: missing.wav: no such file or folder\n"),
+        (["{folder}"], "error: {folder}: no recording in this folder, and no subtitles; looked for "),
+        (["{chat}", "--no-asr"], "error: {chat}: is a transcript, so there is no sound to judge alone;"),
         (["{chat}", "--model", "no-such-model"], "no-such-model"),
-        (["{chat}", "{chat}.wav", "--transcript", "{chat}"], "exactly one recording, got 2 inputs"),
-        (["{chat}", "-o", "{folder}/none/out.json"], "make it first"),
-        (["{chat}", "-o", "{folder}/out.xyz"], "does not tell the format"),
-        (["{chat}", "-o", "{chat}"], "would be overwritten"),
-        (["{chat}", "--embed-audio"], "--embed-audio is for html"),
+        (
+            ["{chat}", "{chat}.wav", "--transcript", "{chat}"],
+            "error: --transcript goes with exactly one recording, got 2 inputs\n",
+        ),
+        (
+            ["{chat}", "-o", "{folder}/none/out.json"],
+            "error: {folder}/none/out.json: the folder {folder}/none does not exist; make it first\n",
+        ),
+        (["{chat}", "-o", "{folder}/out.xyz"], "error: {folder}/out.xyz: its name does not tell the format;"),
+        (
+            ["{chat}", "-o", "{chat}"],
+            "error: {chat}: is one of the inputs and would be overwritten; choose another output\n",
+        ),
+        (["{chat}", "--embed-audio"], "error: --embed-audio is for html: add -o NAME.html\n"),
     ],
 )
 def test_bad_input_ends_with_2_and_says_the_way_out(run, chat, tmp_path, words, message):
@@ -107,7 +154,8 @@ def test_bad_input_ends_with_2_and_says_the_way_out(run, chat, tmp_path, words, 
     folder.mkdir()
     result = run("analyze", *[word.format(chat=chat, folder=folder) for word in words])
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert message.format(chat=chat, folder=folder) in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
 
 
@@ -130,6 +178,26 @@ def test_ctrl_c_midway_leaves_no_output(recording, tmp_path):
     assert result.returncode == 130, result.stderr
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["typer", "mister_e.analysis", "mister_e.cli.analyze", "torch"])
+@pytest.mark.parametrize("entry", ["from mister_e.cli import main; main()", MODULE])
+def test_ctrl_c_during_the_imports_shows_no_traceback(chat, entry, module):
+    script = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        f"sys.meta_path.insert(0, Interrupt())\n{entry}"
+    )
+    words = ["analyze", str(chat), "--quiet"]
+    result = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (130, "stopped\n")
+
+
+def test_python_m_runs_the_command():
+    result = subprocess.run([sys.executable, "-m", "mister_e", "--version"], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, f"mister-e {__version__}\n")
 
 
 def test_the_sample_with_its_transcript(run, recording, tmp_path):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from mister_e.cli.inputs import expand
+from mister_e.cli.inputs import Found, expand
 from mister_e.errors import InputError
+
+SRT = "1\n00:00:01,000 --> 00:00:03,000\n{}\n"
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -15,43 +18,120 @@ def touch(folder: Path, *names: str) -> list[Path]:
     return paths
 
 
-def test_a_folder_gives_its_recordings_and_transcripts_by_name(tmp_path):
-    b, a, words = touch(tmp_path, "b.WAV", "a.mp4", "c.srt")
-    touch(tmp_path, ".hidden.wav", "notes.docx", "README.md")
+def files(found: Found) -> list[Path]:
+    return [one.path for one in found.inputs]
+
+
+def refusal(*arguments, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        expand(*arguments, **options)
+    return str(caught.value)
+
+
+def test_a_folder_gives_its_recordings_by_name_and_says_what_it_skips(tmp_path):
+    b, a = touch(tmp_path, "b.WAV", "a.mp4")
+    touch(tmp_path, ".hidden.wav", "README.txt", "out.csv", "other.srt")
     (tmp_path / "sub.wav").mkdir()
-    assert expand([tmp_path]) == [a, b, words]
+    found = expand([tmp_path])
+    assert files(found) == [a, b]
+    assert found.several
+    assert found.notes == ("skipped 3 files that are not recordings: README.txt, other.srt, out.csv",)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.wmv", "a.FLV", "a.mka", "a.au", "a.caf", "a.ts", "a.3gp", "a.amr", "a.aiff"]
+)
+def test_a_folder_knows_rare_recordings(tmp_path, name):
+    wanted = touch(tmp_path, name)
+    assert files(expand([tmp_path])) == wanted
+
+
+def test_many_skipped_files_stay_on_one_line(tmp_path):
+    touch(tmp_path, "a.wav", *(f"{number}.txt" for number in range(9)))
+    (note,) = expand([tmp_path]).notes
+    assert note == ("skipped 9 files that are not recordings: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 4 more")
+
+
+def test_the_transcript_beside_a_recording_gives_its_words(tmp_path):
+    touch(tmp_path, "a.wav", "b.mp4", "c.flac")
+    (tmp_path / "a.vtt").write_text("WEBVTT\n")
+    (tmp_path / "a.srt").write_text(SRT.format("Hello."))
+    (tmp_path / "b.json").write_text('[{"start": 0, "end": 1, "text": "Hello."}]')
+    found = expand([tmp_path])
+    assert [one.transcript and one.transcript.name for one in found.inputs] == ["a.srt", "b.json", None]
+    assert found.notes == (
+        "the words of 2 recordings come from the transcripts beside them: a.srt, b.json",
+        "skipped 1 file that is not a recording: a.vtt",
+    )
+    without = expand([tmp_path], no_asr=True)
+    assert [one.transcript for one in without.inputs] == [None, None, None]
+    assert files(without) == files(found)
+
+
+def test_what_mister_e_wrote_and_other_json_are_no_words(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    (tmp_path / "a.json").write_text('{\n  "mister_e": "0.1.0", "conversations": []}')
+    (tmp_path / "b.json").write_text(json.dumps({"camera": "front"}))
+    (tmp_path / "c.srt").write_text(SRT.format("[sadness 71%] I know."))
+    assert [one.transcript for one in expand([tmp_path]).inputs] == [None, None, None]
+
+
+def test_a_folder_of_subtitles_alone_is_read_by_its_words(tmp_path):
+    a, b = touch(tmp_path, "a.srt", "b.vtt")
+    touch(tmp_path, "notes.txt", "out.json")
+    assert files(expand([tmp_path])) == [a, b]
 
 
 def test_files_keep_their_order_and_come_once(tmp_path):
     b, a = touch(tmp_path, "b.wav", "a.wav")
-    assert expand([b, a, b, tmp_path]) == [b, a]
+    assert files(expand([b, a, b, tmp_path])) == [b, a]
+    assert not expand([b]).several
 
 
-def test_a_file_named_by_hand_may_have_any_extension(tmp_path):
-    (odd,) = touch(tmp_path, "call.recording")
-    assert expand([odd]) == [odd]
+def test_a_file_named_by_hand_may_have_any_extension_and_is_not_called_skipped(tmp_path):
+    odd, chat, _ = touch(tmp_path, "call.recording", "chat.txt", "a.wav")
+    assert files(expand([odd])) == [odd]
+    assert expand([tmp_path, odd, chat]).notes == ()
+
+
+def test_every_conversation_has_a_name_of_its_own(tmp_path):
+    paths = [Path("x/cut.wav"), Path("x/cut.mp4"), Path("y/cut.wav"), Path("y/cut.mp4"), Path("a.wav")]
+    names = [one.name for one in expand(paths).inputs]
+    assert names == ["cut", "cut.mp4", "cut.wav", "cut-2", "a"]
 
 
 def test_a_missing_file_alone_is_an_error_and_among_others_is_left_to_the_pipeline(tmp_path):
     (a,) = touch(tmp_path, "a.wav")
     missing = tmp_path / "missing.wav"
-    with pytest.raises(InputError, match=r"missing\.wav: no such file"):
-        expand([missing])
-    assert expand([a, missing]) == [a, missing]
+    assert refusal([missing]) == f"{missing}: no such file or folder"
+    assert files(expand([a, missing])) == [a, missing]
 
 
 def test_a_folder_without_recordings_says_what_was_looked_for(tmp_path):
-    touch(tmp_path, "notes.docx")
-    with pytest.raises(InputError, match=r"no recording or transcript in this folder; looked for .*wav"):
-        expand([tmp_path])
+    touch(tmp_path, "notes.docx", "chat.txt")
+    message = refusal([tmp_path])
+    head = f"{tmp_path}: no recording in this folder, and no subtitles; looked for "
+    assert message.startswith(head)
+    assert {"wav", "mp4", "srt"} <= set(message.removeprefix(head).split(", "))
 
 
 def test_a_transcript_goes_with_one_recording(tmp_path):
     a, b, words = touch(tmp_path, "a.wav", "b.wav", "a.srt")
-    assert expand([a], words) == [a]
-    with pytest.raises(InputError, match="exactly one recording, got 2"):
-        expand([a, b], words)
-    with pytest.raises(InputError, match=r"a\.srt: is a transcript itself"):
-        expand([words], words)
-    with pytest.raises(InputError, match=r"none\.srt: no such transcript"):
-        expand([a], tmp_path / "none.srt")
+    (one,) = expand([a], words).inputs
+    assert (one.path, one.transcript) == (a, words)
+    assert refusal([a, b], words) == "--transcript goes with exactly one recording, got 2 inputs"
+    assert refusal([words], words) == (
+        f"{words}: is a transcript itself; give the recording as INPUT, or leave --transcript out"
+    )
+    assert refusal([a], tmp_path / "none.srt") == f"{tmp_path}/none.srt: no such transcript"
+
+
+def test_words_and_no_words_contradict_each_other(tmp_path):
+    a, words = touch(tmp_path, "a.wav", "a.srt")
+    assert refusal([a], words, no_asr=True) == (
+        "--no-asr judges the sound alone and --transcript gives words: leave one of them out"
+    )
+    for given in ([words], [a, words]):
+        assert refusal(given, no_asr=True) == (
+            f"{words}: is a transcript, so there is no sound to judge alone; leave --no-asr out"
+        )

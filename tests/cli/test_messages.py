@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.messages import complain, exit_codes, explain, say
 from mister_e.errors import InputError
 
 
@@ -40,3 +40,10 @@ def test_an_exit_code_passes_through():
 def test_a_message_stays_on_one_line_and_without_control_characters(capsys):
     say("error", "a\x1b[31m\nb")
     assert capsys.readouterr().err == "error: a [31m b\n"
+
+
+def test_an_error_is_explained_on_one_line(capsys):
+    assert explain(InputError("call.wav: the file is empty")) == "call.wav: the file is empty"
+    assert explain(OSError(28, "No space left")) == "OSError: [Errno 28] No space left"
+    assert complain(OSError(28, "No space left"), debug=False) == 1
+    assert capsys.readouterr().err == "error: OSError: [Errno 28] No space left (--debug shows where)\n"

@@ -1,123 +1,229 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mister_e.analysis import Analysis, FailedInput
-from mister_e.cli.outputs import Output, choose, write
+from mister_e.cli.inputs import Found, Input
+from mister_e.cli.outputs import Output, choose
+from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
 
-CALL = [Path("calls/call.wav")]
-TWO = [Path("calls/a.wav"), Path("calls/b.wav")]
+
+def found(*names: str, several: bool | None = None) -> Found:
+    inputs = tuple(Input(Path(name), None, Path(name).stem) for name in names)
+    return Found(inputs, len(inputs) > 1 if several is None else several)
+
+
+CALL = found("calls/call.wav")
+TWO = found("calls/a.wav", "calls/b.wav")
 
 
 def formats(outputs: list[Output]) -> list[str]:
     return [output.format for output in outputs]
 
 
+def save(analysis: Analysis, outputs: list[Output]) -> Writer:
+    writer = Writer(outputs)
+    for conversation in analysis.conversations:
+        writer.write_one(replace(analysis, conversations=(conversation,), errors=()))
+    writer.write_all(analysis)
+    return writer
+
+
 def test_stdout_gets_a_table_unless_told_otherwise():
     assert choose([], None, CALL) == [Output("table")]
-    assert choose([Path("-")], "csv", CALL) == [Output("csv")]
+    assert choose(["-"], "csv", CALL) == [Output("csv")]
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "srt", "vtt", "html"])
 def test_the_extension_tells_the_format(tmp_path, form):
-    assert choose([tmp_path / f"out.{form.upper()}"], None, CALL)[0].format == form
+    assert choose([str(tmp_path / f"out.{form.upper()}")], None, CALL)[0].format == form
 
 
 def test_a_single_output_obeys_the_format_option(tmp_path):
-    assert formats(choose([tmp_path / "out.txt"], "srt", CALL)) == ["srt"]
-    assert formats(choose([tmp_path / "out.json"], "jsonl", CALL)) == ["jsonl"]
+    assert formats(choose([str(tmp_path / "out.txt")], "srt", CALL)) == ["srt"]
+    assert formats(choose([str(tmp_path / "out.json")], "jsonl", CALL)) == ["jsonl"]
 
 
 def test_several_outputs_follow_their_names_and_the_option_serves_the_rest(tmp_path):
-    paths = [tmp_path / "a.html", Path("-"), tmp_path / "b.log"]
+    paths = [f"{tmp_path}/a.html", "-", f"{tmp_path}/b.log"]
     assert formats(choose(paths, "jsonl", CALL)) == ["html", "jsonl", "jsonl"]
-    assert formats(choose([tmp_path / "a.html", Path("-")], None, CALL)) == ["html", "table"]
+    assert formats(choose([f"{tmp_path}/a.html", "-"], None, CALL)) == ["html", "table"]
 
 
 def test_a_name_that_tells_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not tell the format"):
-        choose([tmp_path / "out.txt"], None, CALL)
+        choose([str(tmp_path / "out.txt")], None, CALL)
 
 
 def test_subtitles_of_several_inputs_need_a_folder(tmp_path):
-    for paths in ([], [tmp_path / "all.srt"]):
-        with pytest.raises(InputError, match="srt holds one conversation, got 2 inputs; give a folder"):
-            choose(paths, "srt", TWO)
-    (output,) = choose([tmp_path], "srt", TWO)
-    assert list(output.each.values()) == [tmp_path / "a.srt", tmp_path / "b.srt"]
+    for places in ([], [f"{tmp_path}/all.srt"]):
+        with pytest.raises(InputError) as caught:
+            choose(places, "srt", TWO)
+        assert str(caught.value) == "srt holds one conversation, got 2 inputs; give a folder with -o"
+    assert choose([str(tmp_path)], "srt", TWO) == [Output("srt", folder=tmp_path)]
 
 
 def test_a_folder_needs_a_format(tmp_path):
-    with pytest.raises(InputError, match="is a folder; say with --format"):
-        choose([tmp_path], None, TWO)
+    with pytest.raises(InputError) as caught:
+        choose([str(tmp_path)], None, TWO)
+    assert (
+        str(caught.value) == f"{tmp_path}: is a folder; say with --format what each conversation's file holds"
+    )
 
 
-def test_equal_stems_get_different_files(tmp_path):
-    inputs = [Path("x/call.wav"), Path("y/call.wav"), Path("call-2.wav")]
-    (output,) = choose([tmp_path], "json", inputs)
-    assert len(set(output.each.values())) == 3
+@pytest.mark.parametrize(
+    ("place", "inputs"),
+    [
+        ("results/", CALL),
+        ("results/", TWO),
+        ("results", TWO),
+        ("results", found("calls/call.wav", several=True)),
+    ],
+)
+def test_a_folder_is_made_where_one_is_meant(analysis, tmp_path, monkeypatch, place, inputs):
+    monkeypatch.chdir(tmp_path)
+    outputs = choose([place], "json", inputs)
+    assert not Path("results").exists(), "only when there is something to write"
+    save(analysis(sources=tuple(str(one.path) for one in inputs.inputs)), outputs)
+    assert sorted(path.name for path in Path("results").iterdir()) == [
+        f"{one.name}.json" for one in inputs.inputs
+    ]
+
+
+def test_a_slash_after_a_file_or_in_a_missing_folder_is_refused(tmp_path):
+    (tmp_path / "results").touch()
+    with pytest.raises(InputError, match=r"results/: is a file, not a folder; leave the slash out"):
+        choose([f"{tmp_path}/results/"], "json", TWO)
+    with pytest.raises(InputError, match=r"results: the folder .*none does not exist; make it first"):
+        choose([f"{tmp_path}/none/results/"], "json", TWO)
+
+
+def test_one_input_and_a_name_without_extension_make_a_file(tmp_path):
+    assert choose([f"{tmp_path}/results"], "json", CALL) == [Output("json", tmp_path / "results")]
 
 
 def test_no_input_is_overwritten(tmp_path):
     recording, words = tmp_path / "call.wav", tmp_path / "call.srt"
-    for out, form in ((recording, "json"), (words, "srt"), (tmp_path, "srt")):
-        with pytest.raises(InputError, match="would be overwritten"):
-            choose([out], form, [recording], words)
+    given = Found((Input(recording, words, "call"),), several=False)
+    for place, form in ((recording, "json"), (words, "srt"), (tmp_path, "srt")):
+        with pytest.raises(InputError, match="is one of the inputs and would be overwritten; choose another"):
+            choose([str(place)], form, given)
 
 
 def test_two_outputs_have_two_places(tmp_path):
-    for paths in ([tmp_path / "a.json", tmp_path / "a.json"], [Path("-"), Path("-")]):
-        with pytest.raises(InputError, match="same place"):
-            choose(paths, None, CALL)
+    for places in ([f"{tmp_path}/a.json"] * 2, ["-", "-"], [str(tmp_path), f"{tmp_path}/call.json"]):
+        with pytest.raises(InputError) as caught:
+            choose(places, "json", CALL)
+        assert str(caught.value) == "two outputs go to the same place: give each -o a place of its own"
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path):
-    with pytest.raises(InputError, match="does not exist; make it first"):
-        choose([tmp_path / "none" / "out.json"], None, CALL)
-    with pytest.raises(InputError, match="cannot write there"):
-        choose([Path("/proc/out.json")], None, CALL)
+    with pytest.raises(InputError) as caught:
+        choose([f"{tmp_path}/none/out.json"], None, CALL)
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/none/out.json: the folder {tmp_path}/none does not exist; make it first"
+    )
+    with pytest.raises(
+        InputError, match=r"^/proc/out\.json: cannot write there \(.*\); choose another output$"
+    ):
+        choose(["/proc/out.json"], None, CALL)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["out.json", "results/", "."])
+def test_a_read_only_folder_is_found_before_the_work(tmp_path, place):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    if os.access(locked, os.W_OK):
+        pytest.skip("this user (root) may write to read-only folders")
+    with pytest.raises(InputError, match=r"cannot write there \(Permission denied\); choose another output$"):
+        choose([f"{locked}/{place}"], "json", CALL)
 
 
 def test_one_analysis_goes_to_every_output(analysis, tmp_path, capfdbinary):
     as_json, as_csv = tmp_path / "out.json", tmp_path / "out.csv"
     wanted = analysis()
-    files = write(wanted, choose([as_json, Path("-"), as_csv], "jsonl", CALL))
-    assert files == [as_json, as_csv]
+    writer = save(wanted, choose([str(as_json), "-", str(as_csv)], "jsonl", CALL))
+    assert writer.written == [as_json, as_csv]
+    assert writer.failures == []
     assert Analysis.from_json(as_json.read_text()) == wanted
     assert as_csv.read_text() == wanted.to_csv()
     assert json.loads(capfdbinary.readouterr().out)["conversation"] == "call"
 
 
 def test_a_folder_gets_one_conversation_a_file(analysis, tmp_path):
-    inputs = [Path("calls/a.wav"), Path("calls/bad.wav"), Path("calls/b.wav")]
     judged = analysis(sources=("calls/a.wav", "calls/b.wav"))
     judged = replace(judged, errors=(FailedInput("calls/bad.wav", "the file is empty"),))
-    write(judged, choose([tmp_path], "json", inputs))
+    inputs = found("calls/a.wav", "calls/bad.wav", "calls/b.wav")
+    save(judged, choose([str(tmp_path)], "json", inputs))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
     for name in "ab":
         (conversation,) = Analysis.from_json((tmp_path / f"{name}.json").read_text()).conversations
         assert conversation.source == f"calls/{name}.wav"
 
 
-def test_nothing_is_written_when_a_format_cannot_hold_the_analysis(analysis, turn, tmp_path):
-    outputs = choose([tmp_path / "out.json", tmp_path / "out.srt"], None, CALL)
-    with pytest.raises(InputError, match="subtitles need times"):
-        write(analysis(turn(start=None)), outputs)
-    assert list(tmp_path.iterdir()) == []
+def test_a_format_that_cannot_hold_the_analysis_leaves_the_other_outputs(analysis, turn, tmp_path):
+    outputs = choose([f"{tmp_path}/out.srt", f"{tmp_path}/out.json"], None, CALL)
+    writer = save(analysis(turn(start=None)), outputs)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    assert [str(failure) for failure in writer.failures] == [
+        f"{tmp_path}/out.srt: subtitles need times: turn 1 has none; use json or csv"
+    ]
+
+
+def test_a_conversation_without_times_leaves_the_subtitles_of_the_others(analysis, turn, tmp_path):
+    whole = analysis(sources=("calls/a.wav", "calls/b.wav"))
+    untimed = replace(whole.conversations[0], utterances=(turn(start=None),))
+    whole = replace(whole, conversations=(untimed, whole.conversations[1]))
+    writer = save(whole, choose([str(tmp_path)], "srt", TWO))
+    assert [path.name for path in tmp_path.iterdir()] == ["b.srt"]
+    assert [str(failure) for failure in writer.failures] == [
+        "calls/a.wav: subtitles need times: turn 1 has none; use json or csv"
+    ]
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(analysis, tmp_path):
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text()), daemon=True)
+    reader.start()
+    writer = save(analysis(), choose([str(pipe)], None, CALL))
+    reader.join(30)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert writer.failures == []
+    assert Analysis.from_json(heard[0]) == analysis()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_one_and_its_file_is_replaced(analysis, tmp_path):
+    real, link = tmp_path / "disk" / "real.json", tmp_path / "latest.json"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    for before in ("", "old"):
+        if before:
+            real.write_text(before)
+        save(analysis(), choose([str(link)], None, CALL))
+        assert link.is_symlink()
+        assert Analysis.from_json(real.read_text()) == analysis()
+    assert list(real.parent.iterdir()) == [real]
 
 
 def test_a_table_in_a_file_has_no_colours(analysis, tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     out = tmp_path / "out.txt"
-    write(analysis(), choose([out], "table", CALL))
+    save(analysis(), choose([str(out)], "table", CALL))
     assert "I know." in out.read_text()
     assert "\x1b" not in out.read_text()
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import numbered, shown
 from mister_e.hooks import silent
 
 
@@ -43,3 +43,17 @@ def test_a_pipe_gets_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with shown(quiet=False) as progress:
         assert progress is silent
+
+
+def test_of_several_files_the_number_and_the_name_are_told():
+    told: list[tuple[str, float, float]] = []
+    numbered(lambda *step: told.append(step), 3, 12, "call\x1b.wav")("judge", 2, 5)
+    assert told == [("file 3 of 12: call .wav · judge", 2, 5)]
+    assert numbered(silent, 1, 1, "call.wav") is silent
+
+
+def test_a_name_is_no_markup(monkeypatch):
+    terminal = watch(monkeypatch)
+    with shown(quiet=False) as progress:
+        progress("[red]a[/red].wav", 1, 2)
+    assert "[red]a[/red].wav" in terminal.getvalue()

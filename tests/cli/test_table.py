@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mister_e.analysis import EXPERTS, ConversationAnalysis
-from mister_e.cli.table import CELLS, clock, gate_cells, render
+from mister_e.cli.table import CELLS, gate_cells, render
 
 
 def plain_console(width: int = 80) -> Console:
@@ -28,13 +28,6 @@ def test_the_bar_has_ten_cells_and_is_never_a_cell_off(weights):
 
 def test_an_absent_expert_has_no_cell():
     assert set(gate_cells({"speech": 0.0, "text": 1.0, "fusion": 0.0})) == {"text"}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (61, "1:01"), (3600, "1:00:00"), (36_061, "10:01:01")]
-)
-def test_clock(seconds, text):
-    assert clock(seconds) == text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -11,10 +11,10 @@ import pytest
 from analyses import SAMPLES, analysis, judged, long, sample, text_only
 
 from mister_e.analysis import EXPERTS, ConversationAnalysis, FailedInput
-from mister_e.errors import InputError
+from mister_e.clock import clock
 from mister_e.labels import COLOURS, LabelSet
 from mister_e.report import render
-from mister_e.report.timeline import OUTLINE_POINTS, clock, outline, timeline
+from mister_e.report.timeline import OUTLINE_POINTS, outline, timeline
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -90,7 +90,7 @@ def test_summary_gives_shares_of_turns_and_of_talk_time(page: str) -> None:
     row = re.search(r'<th scope="row"><i[^>]*></i>joy</th>(.*?)</tr>', table, re.S)
     assert row
     assert f"{len(joyful)} <small>{len(joyful) / len(turns):.0%}</small>" in row[1]
-    assert f"{clock(round(talk))} <small>{share:.0%}</small>" in row[1]
+    assert f"{clock(talk)} <small>{share:.0%}</small>" in row[1]
 
 
 def test_page_states_model_version_limits_and_notes() -> None:
@@ -194,14 +194,23 @@ def test_folders_of_the_author_stay_private() -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (None, "leave out embed_audio"),
-        ("nowhere/call.wav", r"nowhere.call\.wav: no such file"),
-        (str(SAMPLES / "conversation.srt"), "expected an audio file"),
+        (None, "No player: no recording of this conversation is known."),
+        ("secret/call.wav", "No player: call.wav is not a recording that could be read."),
+        (
+            str(SAMPLES / "conversation.srt"),
+            "No player: conversation.srt is not a recording that could be read.",
+        ),
     ],
 )
-def test_embedding_a_recording_that_cannot_be_read_says_what_to_do(source: str | None, says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        render(analysis(replace(sample(), source=source)), embed_audio=True)
+def test_a_conversation_without_a_recording_has_a_note_and_the_others_their_player(source, says) -> None:
+    silent = replace(sample(), source=source)
+    page = render(analysis(silent, sample()), embed_audio=True)
+    parsed = Page(page)
+    assert len(parsed.tags("audio")) == 1
+    assert page.index(says) < page.index("<audio")
+    assert parsed.texts.count(says) == 1
+    assert "secret" not in page
+    assert says not in render(analysis(silent))
 
 
 def test_a_long_recording_makes_a_page_of_reasonable_size() -> None:
@@ -238,9 +247,8 @@ def test_outline_keeps_peaks_and_stays_small() -> None:
     assert "nan" not in outline([0.0, 0.0, 0.0])
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0.9, "0:00"), (67.5, "1:07"), (3723, "1:02:03")])
-def test_clock(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
+def test_the_length_is_the_one_of_the_table() -> None:
+    assert "0:57" in Page(render(analysis(replace(long(2), duration=57.6)))).texts
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])

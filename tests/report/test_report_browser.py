@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from analyses import analysis, sample, text_only
 
@@ -70,6 +72,13 @@ def visit(browser: Browser) -> Iterator[Visit]:
     context.close()
 
 
+def pixels(picture: Path) -> np.ndarray:
+    """Colour of every pixel as one number, `[height, width]`."""
+    with av.open(str(picture)) as container:
+        red, green, blue = np.moveaxis(next(container.decode(video=0)).to_ndarray(format="rgb24"), -1, 0)
+    return red.astype(int) << 16 | green.astype(int) << 8 | blue
+
+
 @pytest.mark.parametrize("name", ["plain", "heard", "several"])
 def test_opens_offline_without_complaints_or_requests(
     visit: Visit, reports: dict[str, str], name: str, tmp_path: Path
@@ -79,7 +88,7 @@ def test_opens_offline_without_complaints_or_requests(
     assert visit.complaints == []
     assert [url for url in visit.requests if not url.startswith("data:")] == [reports[name]]
     assert visit.page.locator(".turn").first.is_visible()
-    assert (tmp_path / f"{name}.png").stat().st_size > 20_000
+    assert len(np.unique(pixels(tmp_path / f"{name}.png"))) > 100, "a blank page has one colour"
 
 
 def test_a_turn_chosen_on_the_timeline_or_in_the_list_is_chosen_in_both(
@@ -160,6 +169,10 @@ def test_dark_mode_changes_the_ground_and_the_words(
         )
     assert seen["light"][0] > 200 > seen["light"][1]
     assert seen["dark"][0] < 60 < 200 < seen["dark"][1]
+    light, dark = (pixels(tmp_path / f"{scheme}.png") for scheme in seen)
+    assert len(np.unique(light)) > 100 < len(np.unique(dark))
+    # bars of emotions keep their colour; the ground and the words do not
+    assert np.mean(light != dark) > 0.8
 
 
 def test_reads_without_javascript(browser: Browser, reports: dict[str, str]) -> None:

@@ -1,44 +1,53 @@
-"""The command line: `mister-e analyze`, `mister-e models`, `mister-e prepare`."""
+"""The command line: `mister-e analyze`, `mister-e models`, `mister-e prepare`, `mister-e check`."""
 
+# Nothing but the standard library is imported here: Ctrl-C while the rest comes in is caught by `main`.
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import typer
+if TYPE_CHECKING:
+    import typer
 
-from mister_e import __version__
-from mister_e.cli import analyze, models, prepare
+    app: typer.Typer
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="mister-e",
-    rich_markup_mode="markdown",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(epilog=analyze.EPILOG)(analyze.analyze)
-app.command()(models.models)
-app.command(epilog=prepare.EPILOG)(prepare.prepare)
-
-
-def _version(asked: bool) -> None:
-    """Print the version and end."""
-    if asked:
-        typer.echo(f"mister-e {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _verbs(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Tell the emotion of every turn of a conversation from its speech and its words."""
-
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; Ctrl-C at any moment ends it with one word and code 130."""
+    try:
+        _app()()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return _app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def _app() -> typer.Typer:
+    """Put the verbs together."""
+    import typer
+
+    from mister_e.cli import analyze, check, models, prepare
+    from mister_e.cli.version import verbs
+
+    app = typer.Typer(
+        name="mister-e",
+        rich_markup_mode="markdown",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(verbs)
+    app.command(epilog=analyze.EPILOG)(analyze.analyze)
+    app.command()(models.models)
+    app.command(epilog=prepare.EPILOG)(prepare.prepare)
+    app.command(epilog=check.EPILOG)(check.check)
+    return app

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
 
-from mister_e.analysis import Analysis
-from mister_e.cli.inputs import expand
-from mister_e.cli.messages import BAD_INPUT, exit_codes, say
-from mister_e.cli.outputs import Format, choose, write
+from mister_e import __version__
+from mister_e.analysis import Analysis, ConversationAnalysis
+from mister_e.cli.inputs import Input, expand
+from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
+from mister_e.cli.outputs import Format, choose
 from mister_e.cli.progress import shown
+from mister_e.cli.run import judge_each
+from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
+from mister_e.hooks import Progress
 
 EPILOG = """
 **Examples**
@@ -37,8 +42,9 @@ def analyze(
         typer.Argument(
             metavar="INPUT",
             show_default=False,
-            help="Recordings (any audio or video), folders of them, or transcripts alone"
-            " (srt, vtt, json, csv, tsv, txt). Each file is one conversation.",
+            help="Recordings (any audio or video), folders of them (a transcript beside a recording"
+            " gives its words), or transcripts alone (srt, vtt, json, csv, tsv, txt)."
+            " Each file is one conversation.",
         ),
     ],
     transcript: Annotated[
@@ -67,17 +73,20 @@ def analyze(
         ),
     ] = None,
     out: Annotated[
-        list[Path] | None,
+        # not Path, which would drop the slash at the end of a folder that is to be made
+        list[str] | None,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
             show_default=False,
-            help="A file, a folder (one file an input) or - for stdout. May be repeated: each by its name.",
+            help="A file, a folder/ (one file an input; made if need be) or - for stdout."
+            " May be repeated: each by its name.",
         ),
     ] = None,
     embed_audio: Annotated[
-        bool, typer.Option("--embed-audio", help="Put the sound into the html page, to click and listen.")
+        bool,
+        typer.Option("--embed-audio", help="Put the recordings into the html page, to click and listen."),
     ] = False,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
@@ -87,42 +96,58 @@ def analyze(
 ) -> None:
     """Tell the emotion of every turn, how sure it is and which expert was trusted."""
     with exit_codes(debug):
-        files = expand(inputs, transcript)
-        outputs = choose(out or [], form, files, transcript)
+        found = expand(inputs, transcript, no_asr=no_asr)
+        outputs = choose(out or [], form, found)
         if embed_audio and not any(output.format == "html" for output in outputs):
             raise InputError("--embed-audio is for html: add -o NAME.html")
-        with shown(quiet) as progress:
-            progress("loading the model", 0, 0)
-            # torch comes with the pipeline: bad usage is told without waiting for it
-            from mister_e.pipeline import Pipeline
+        writer = Writer(outputs, embed_audio=embed_audio)
+        _tell("note", found.notes, quiet)
+        try:
+            with shown(quiet) as progress:
+                progress("loading the model", 0, 0)
+                # torch comes with the pipeline: bad usage is told without waiting for it
+                from mister_e.pipeline import Pipeline
 
-            pipeline = Pipeline.from_pretrained(model, device=device)
-            analysis = pipeline(
-                files[0] if len(files) == 1 else files,
-                transcript=transcript,
-                channels=channels,
-                asr=not no_asr,
-                language=language,
-                progress=progress,
-            )
-        written = write(analysis, outputs, embed_audio=embed_audio)
-        _report(analysis, written, quiet)
+                pipeline = Pipeline.from_pretrained(model, device=device)
+
+                def judge(one: Input, progress: Progress) -> ConversationAnalysis:
+                    return pipeline.analyze(
+                        one.path,
+                        transcript=one.transcript,
+                        channels=channels,
+                        asr=not no_asr,
+                        language=language,
+                        progress=progress,
+                    )
+
+                empty = Analysis(__version__, pipeline.identity, pipeline.labels, ())
+                analysis = judge_each(found.inputs, judge, empty, writer, progress)
+            writer.write_all(analysis)
+        finally:
+            # after Ctrl-C too: what folders got stays
+            _tell("wrote", map(str, writer.written), quiet)
+        _report(analysis, writer.failures, quiet, debug)
 
 
-def _report(analysis: Analysis, written: list[Path], quiet: bool) -> None:
-    """Say on stderr what was written, what to know and what failed.
-
-    :raises typer.Exit: 2 when an input failed.
-    """
+def _tell(kind: str, messages: Iterable[str], quiet: bool) -> None:
+    """Say on stderr what is good to know."""
     if not quiet:
-        for path in written:
-            say("wrote", str(path))
-        for conversation in analysis.conversations:
-            for note in conversation.notes:
-                say("note", f"{conversation.source or conversation.id}: {note}")
+        for message in messages:
+            say(kind, message)
+
+
+def _report(analysis: Analysis, failures: list[Exception], quiet: bool, debug: bool) -> None:
+    """Say on stderr what to know of the results and what failed.
+
+    :raises typer.Exit: 2 when an input was bad, 1 when anything else failed.
+    """
+    for conversation in analysis.conversations:
+        name = conversation.source or conversation.id
+        _tell("note", (f"{name}: {note}" for note in conversation.notes), quiet)
     for failed in analysis.errors:
         # the library's messages name the file already
         named = failed.error.startswith(failed.source)
         say("error", failed.error if named else f"{failed.source}: {failed.error}")
-    if analysis.errors:
-        raise typer.Exit(BAD_INPUT)
+    codes = [BAD_INPUT] * bool(analysis.errors) + [complain(failure, debug) for failure in failures]
+    if codes:
+        raise typer.Exit(min(codes))

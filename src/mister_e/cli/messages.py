@@ -46,11 +46,22 @@ def exit_codes(debug: bool) -> Iterator[None]:
         typer.echo("stopped", err=True)
         raise typer.Exit(STOPPED) from None
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, InputError):
-            say("error", str(error))
-            raise typer.Exit(BAD_INPUT) from error
-        hint = "" if debug else " (--debug shows where)"
-        say("error", f"{type(error).__name__}: {error}{hint}")
-        raise typer.Exit(FAILED) from error
+        raise typer.Exit(complain(error, debug)) from error
+
+
+def explain(error: Exception) -> str:
+    """One line about an error: the message of ours, the kind as well of any other."""
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+
+
+def complain(error: Exception, debug: bool) -> int:
+    """Put an error on stderr.
+
+    :param debug: show the traceback as well.
+    :return: the exit code: 2 for bad input, 1 for any other failure.
+    """
+    if debug:
+        traceback.print_exception(error)
+    bad_input = isinstance(error, InputError)
+    say("error", explain(error) + ("" if debug or bad_input else " (--debug shows where)"))
+    return BAD_INPUT if bad_input else FAILED

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mister_e.cli.messages import plain
 from mister_e.hooks import Progress, silent
 
 if TYPE_CHECKING:
@@ -27,9 +28,22 @@ def shown(quiet: bool) -> Iterator[Progress]:
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         yield _reporter(bar)
+
+
+def numbered(progress: Progress, number: int, count: int, name: str) -> Progress:
+    """Say before every stage which file of several it is about."""
+    if count == 1:
+        return progress
+    head = plain(f"file {number} of {count}: {name}")
+    return lambda stage, done, total: progress(f"{head} · {stage}", done, total)
 
 
 def _reporter(bar: Bar) -> Progress:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, Scores, TurnAnalysis
 from mister_e.cli.messages import plain
+from mister_e.clock import clock
 from mister_e.labels import colour
 
 #: The letter of each expert in the gate's bar and its colours, apart even in a terminal of 16.
@@ -62,13 +63,6 @@ def gate_cells(gate: Scores) -> list[str]:
     for name in by_remainder[: CELLS - sum(cells.values())]:
         cells[name] += 1
     return [name for name in EXPERTS for _ in range(cells[name])]
-
-
-def clock(seconds: float) -> str:
-    """Time as m:ss, or h:mm:ss from an hour on."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _conversation(

@@ -23,9 +23,9 @@ def render(analysis: Analysis, *, embed_audio: bool = False) -> str:
     policy): only its own style and script, named by their hashes, and embedded audio may take part.
 
     :param analysis: the result to show.
-    :param embed_audio: put every recording into the page, so that a click on a turn plays it.
+    :param embed_audio: put every recording into the page, so that a click on a turn plays it;
+        a conversation without one that can be read has no player, and a note says so.
     :return: the page.
-    :raises InputError: with `embed_audio`, a recording is unknown, missing or unreadable.
     """
     labels = label_order(analysis)
     style = _asset("page.css") + _palette(labels)

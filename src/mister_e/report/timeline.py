@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mister_e.analysis import ConversationAnalysis
+from mister_e.clock import clock
 
 #: Most points of a waveform's outline: more than a screen can show adds only bytes.
 OUTLINE_POINTS = 800
@@ -53,13 +54,6 @@ def timeline(conversation: ConversationAnalysis) -> Timeline:
     spans = tuple(_span(i / count, (i + 0.9) / count) for i in range(count))
     numbers = [(mark - 0.5, str(mark)) for mark in _marks(count) if mark]
     return Timeline(False, spans, _place(numbers, count), "")
-
-
-def clock(seconds: float) -> str:
-    """Time as people write it: 0:07, 12:30, 1:02:03."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def outline(loudness: Sequence[float]) -> str:

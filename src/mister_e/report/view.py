@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, TurnAnalysis
+from mister_e.clock import clock
 from mister_e.errors import InputError
-from mister_e.report.timeline import Span, Timeline, clock, timeline
+from mister_e.report.timeline import Span, Timeline, timeline
 
 Percents = tuple[int | None, ...]
 
@@ -96,9 +97,10 @@ def view(
     :param number: its position on the page, from 1.
     :param labels: all labels of the page.
     :param embed_audio: read the recording for the player.
-    :raises InputError: the recording is unknown, missing or unreadable.
     """
     where = timeline(conversation)
+    audio = _audio(conversation) if embed_audio else None
+    silent = (_no_player(conversation),) if embed_audio and audio is None else ()
     turns = tuple(
         _turn(turn, i, span, labels)
         for i, (turn, span) in enumerate(zip(conversation, where.spans, strict=True), start=1)
@@ -107,11 +109,11 @@ def view(
         number,
         conversation.id,
         _facts(conversation),
-        conversation.notes,
+        (*conversation.notes, *silent),
         where,
         _shares(conversation, labels, timed=where.timed),
         turns,
-        _audio(conversation) if embed_audio else None,
+        audio,
     )
 
 
@@ -156,7 +158,7 @@ def _shares(conversation: ConversationAnalysis, labels: tuple[str, ...], *, time
                     len(own),
                     _percent(len(own) / len(conversation)),
                     None if talk is None else _percent(talk / total if total else 0.0),
-                    None if talk is None else clock(round(talk)),
+                    None if talk is None else clock(talk),
                 )
             )
     return tuple(shares)
@@ -167,21 +169,29 @@ def _facts(conversation: ConversationAnalysis) -> tuple[str, ...]:
     count = len(conversation)
     facts = [PurePath(conversation.source).name] if conversation.source else []
     if conversation.duration is not None:
-        facts.append(clock(round(conversation.duration)))
+        facts.append(clock(conversation.duration))
     facts.append("1 turn" if count == 1 else f"{count:,} turns")
     return tuple(facts)
 
 
-def _audio(conversation: ConversationAnalysis) -> str:
-    """Return the recording as a data: URL."""
+def _audio(conversation: ConversationAnalysis) -> str | None:
+    """Return the recording as a data: URL, or None where there is none that can be read."""
     if conversation.source is None:
-        raise InputError(
-            f"conversation {conversation.id}: no recording is known, so there is no audio to embed;"
-            " leave out embed_audio"
-        )
+        return None
     from mister_e.audio.encode import MIME_TYPE, encode
 
-    return f"data:{MIME_TYPE};base64," + base64.b64encode(encode(conversation.source)).decode()
+    try:
+        sound = encode(conversation.source)
+    except InputError:
+        return None
+    return f"data:{MIME_TYPE};base64," + base64.b64encode(sound).decode()
+
+
+def _no_player(conversation: ConversationAnalysis) -> str:
+    """Say why nothing can be played; a page is passed on, so of the source only the file's name."""
+    if conversation.source is None:
+        return "No player: no recording of this conversation is known."
+    return f"No player: {PurePath(conversation.source).name} is not a recording that could be read."
 
 
 def _length(turn: TurnAnalysis) -> float:

@@ -1,0 +1,100 @@
+"""Results on their way out: each file whole or not at all, and no failure takes another's result."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mister_e.analysis import Analysis
+from mister_e.cli.outputs import Format, Output, to_stdout
+from mister_e.errors import InputError
+from mister_e.files import write_text
+
+_FILE_WIDTH = 100  # columns of a table that is written to a file
+
+
+class Writer:
+    """Writes results to the outputs, goes on where one fails, and remembers both.
+
+    :param outputs: where to write.
+    :param embed_audio: put the recordings into pages.
+    """
+
+    def __init__(self, outputs: Sequence[Output], *, embed_audio: bool = False) -> None:
+        self.outputs = outputs
+        self.embed_audio = embed_audio
+        self.written: list[Path] = []
+        self.failures: list[Exception] = []
+
+    def write_one(self, analysis: Analysis) -> None:
+        """Write a conversation to its own file in every folder.
+
+        :param analysis: of one conversation.
+        """
+        (conversation,) = analysis.conversations
+        for output in self.outputs:
+            if output.folder is not None:
+                with self._going_on(conversation.source or conversation.id):
+                    text = self._text(analysis, output)
+                    output.folder.mkdir(exist_ok=True)
+                    self._save(output.file_of(conversation.id), text)
+
+    def write_all(self, analysis: Analysis) -> None:
+        """Write the whole to every file, then to stdout."""
+        for output in self.outputs:
+            if output.path is not None:
+                with self._going_on(str(output.path)):
+                    self._save(output.path, self._text(analysis, output))
+        for output in self.outputs:
+            if output.path is None and output.folder is None:
+                with self._going_on("stdout"):
+                    to_stdout(self._text(analysis, output, printed=True))
+
+    def _text(self, analysis: Analysis, output: Output, *, printed: bool = False) -> str:
+        return render(analysis, output.format, embed_audio=self.embed_audio, printed=printed)
+
+    def _save(self, path: Path, text: str) -> None:
+        write_text(path, text)
+        self.written.append(path)
+
+    @contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """Keep the failure of a block for later, named after what it was about."""
+        try:
+            yield
+        except InputError as error:
+            named = str(error).startswith(what)
+            self.failures.append(error if named else InputError(f"{what}: {error}"))
+        except Exception as error:
+            self.failures.append(error)
+
+
+def render(analysis: Analysis, form: Format, *, embed_audio: bool = False, printed: bool = False) -> str:
+    """Text of an analysis in a format.
+
+    :param printed: it goes to stdout, whose width and colours a table follows.
+    """
+    match form:
+        case "table":
+            from rich.console import Console
+
+            from mister_e.cli import table
+
+            console = (
+                Console() if printed else Console(file=io.StringIO(), width=_FILE_WIDTH, color_system=None)
+            )
+            return table.render(analysis, console)
+        case "json":
+            return analysis.to_json() + "\n"
+        case "jsonl":
+            return analysis.to_jsonl()
+        case "csv":
+            return analysis.to_csv()
+        case "srt":
+            return analysis.to_srt()
+        case "vtt":
+            return analysis.to_vtt()
+        case "html":
+            return analysis.to_html(embed_audio=embed_audio)
