@@ -96,12 +96,13 @@ def protocols() -> str:
 def preparing() -> str:
     """What preparing costs."""
     result = json.loads(PREPARE.read_text(encoding="utf-8"))
-    memory = ", ".join(f"{name}: {peak}" for name, peak in result["peak_memory_mb"].items())
+    peaks = result["peak_memory_mb"]
+    memory = ", ".join(f"{way} {sum(peak.values())}" for way, peak in peaks.items())
     return (
         f"{result['clips']:,} clips of {result['seconds_a_clip']:g} s (AAC in mp4, to 16 kHz wav), medians on"
         f" {result['machine']}: two jobs are {result['jobs_2_is_faster_by']:.2f} times as fast as one;"
-        f" finding all of it done takes {result['resume_s']:.1f} s; reading the corpus {max(result['read_s']):.2f} s."
-        f" Peak memory in MB: {memory}."
+        f" finding all of it done takes {result['resume_s']:.1f} s; reading the corpus"
+        f" {max(result['read_s']):.2f} s. Peak memory of the command and one decoder in MB: {memory}."
     )
 
 
