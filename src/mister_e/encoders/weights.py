@@ -182,7 +182,7 @@ def _converted_smollm2() -> Path:
     target = cache_dir() / f"smollm2-135m-{WHEELS['smollm2-135m'].sha256[_SMOLLM2][:12]}-bf16"
     if target.is_dir():
         return target
-    if importlib.util.find_spec("gguf") is None:
+    if not all(importlib.util.find_spec(name) for name in ("accelerate", "gguf")):
         raise MisterEError(f"reading GGUF weights needs an extra: {WHEELS['smollm2-135m'].install}")
     import torch
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
