@@ -84,7 +84,7 @@ class Pipeline:
             "text_encoder": self.model.text_encoder.config.base,
             "speech_encoder": config.speech_encoder.base,
             "languages": config.languages,
-            "sha256": config.files["model.safetensors"],
+            "sha256": config.fingerprint,
         }
 
     def __call__(

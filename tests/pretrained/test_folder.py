@@ -51,6 +51,13 @@ def test_saved_and_loaded_is_the_same(copy, tmp_path):
         assert torch.equal(value, again.mixture.state_dict()[name]), name
 
 
+def test_the_fingerprint_follows_every_file():
+    config = read_config(model_folder("mini"))
+    for name in config.files:
+        other = config.model_copy(update={"files": config.files | {name: "0" * 64}})
+        assert other.fingerprint != config.fingerprint
+
+
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(InputError, match=r"unknown model 'mimi'.*mini"):
         model_folder("mimi")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,12 @@ class FolderConfig(BaseModel):
     scores: dict[str, Any] = {}
     terms: str = ""
     files: dict[str, str] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """One SHA-256 over the hashes of all files: the weights and nothing else decide it."""
+        listed = "".join(f"{self.files[name]}  {name}\n" for name in sorted(self.files))
+        return hashlib.sha256(listed.encode()).hexdigest()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
