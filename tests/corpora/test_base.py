@@ -39,6 +39,7 @@ def prepare(src: Path, out: Path, rows: Sequence[Row], protocol: Protocol = TOY,
         return list(rows)
 
     src.mkdir(exist_ok=True)
+    options.setdefault("counts", False)  # most rows here are of one split
     return build.prepare(src, out, read, protocol, **options)
 
 
@@ -224,7 +225,7 @@ def test_killed_on_the_way_nothing_looks_whole_and_nothing_is_lost(tmp_path):
         head + "".join(lines) + f"d,0,Hi.,{count - 1}.wav,calm,validation\n"
     )
     out = tmp_path / "out"
-    words = ["prepare", "table", str(tmp_path / "src" / "t.csv"), str(out), "--audio", "wav"]
+    words = ["prepare", "table", str(tmp_path / "src" / "t.csv"), str(out), "--audio", "wav", "--any-counts"]
     process = subprocess.Popen([*CLI, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = out / "audio" / "done.jsonl"
     while process.poll() is None and (not journal.exists() or journal.read_text().count("}") < 3):
@@ -246,14 +247,14 @@ def test_killed_on_the_way_nothing_looks_whole_and_nothing_is_lost(tmp_path):
     assert not list(out.rglob(".spool"))
 
 
-@pytest.mark.parametrize("largest", [20, 3000])
+@pytest.mark.parametrize("largest", [0, 20, 3000])
 def test_a_full_disk_leaves_no_half_corpus(tmp_path, largest):
     """Files may not grow beyond a size, which fails a write as a full disk does."""
     write_tone(tmp_path / "src" / "x.wav", 1.0)
     table = tmp_path / "src" / "t.csv"
     table.write_text("conversation_id,text,audio,label,split\na,Hi.,x.wav,calm,train\nb,No.,,glad,dev\n")
     out = tmp_path / "out"
-    words = ["prepare", "table", str(table), str(out), "--audio", "wav"]
+    words = ["prepare", "table", str(table), str(out), "--audio", "wav", "--any-counts"]
     run = subprocess.run(
         [*CLI, *words],
         capture_output=True,
@@ -308,10 +309,10 @@ def test_a_decoder_that_died_is_started_again(tmp_path):
     clip = write_tone(tmp_path / "x.wav")
     decoder = Decoder(30.0)
     try:
-        assert decoder(clip, tmp_path / "1.wav", None) is None
+        assert decoder(clip, tmp_path / "1.wav", None).fault is None
         decoder.kill()
-        assert decoder(clip, tmp_path / "2.wav", None) == "the decoder crashed on it"
-        assert decoder(clip, tmp_path / "2.wav", None) is None
+        assert decoder(clip, tmp_path / "2.wav", None).fault == "the decoder crashed on it"
+        assert decoder(clip, tmp_path / "2.wav", None).fault is None
     finally:
         decoder.close()
     assert (tmp_path / "1.wav").read_bytes() == (tmp_path / "2.wav").read_bytes()
@@ -339,23 +340,21 @@ def test_rows_that_are_no_conversations_are_refused(tmp_path, rows, message):
 
 def test_counts_are_those_of_the_protocol(tmp_path):
     protocol = replace(TOY, expected={"train": 2}, expected_labels={"train": {"calm": 1, "glad": 1}})
-    rows = [row(), row(turn=1, label="glad"), row(turn=2, label=None)]
-    assert len(prepare(tmp_path / "src", tmp_path / "out", rows, protocol)) == 3
+    protocol = replace(protocol, expected_conversations={"train": 1})
+    assert Protocol.from_json(protocol.to_json()) == protocol
+    rest = [row("b", split="validation"), row("c", split="test")]
+    rows = [row(), row(turn=1, label="glad"), row(turn=2, label=None), *rest]
+    assert len(prepare(tmp_path / "src", tmp_path / "out", rows, protocol, counts=True)) == 5
     for wrong, message in (
-        (rows[:1], "train has 1 labelled"),
-        ([row(), row(turn=1)], "2 utterances labelled calm"),
+        ([rows[0], *rest], "train has 1 labelled"),
+        ([row(), row(turn=1), *rest], "2 utterances labelled calm"),
+        (rows[:4], "test has no labelled utterance"),
+        ([*rows, row("d", label=None)], "train has 2 conversations, expected 1"),
     ):
         with pytest.raises(InputError, match=message):
-            prepare(tmp_path / "src", tmp_path / "no", wrong, protocol)
+            prepare(tmp_path / "src", tmp_path / "no", wrong, protocol, counts=True)
+        assert not (tmp_path / "no").exists()
         assert len(prepare(tmp_path / "src", tmp_path / "any", wrong, protocol, counts=False)) == len(wrong)
-
-
-def test_sources_are_hashed_and_notes_are_kept(tmp_path):
-    (tmp_path / "src" / "deep").mkdir(parents=True)
-    (tmp_path / "src" / "deep" / "x.txt").write_bytes(b"abc")
-    corpus = prepare(tmp_path / "src", tmp_path / "out", [row()], sources=["**/*.txt"])
-    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert corpus.facts["sources"] == {"deep/x.txt": digest}
 
 
 @pytest.mark.parametrize(

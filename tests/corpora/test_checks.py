@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from mister_e.cli import app
 from mister_e.corpora import Corpus, checks, iemocap, meld, table
 from mister_e.corpora.checks.findings import Evidence, Finding, Sound
-from mister_e.corpora.checks.text import unscrambled
 from mister_e.corpora.counting import counts
 from mister_e.corpora.store import write
+from mister_e.corpora.text import unscrambled
 from mister_e.errors import InputError
 
 LABELS = ("joy", "anger")
@@ -234,7 +234,11 @@ def test_a_repaired_copy(broken, tmp_path):
     assert copy.facts["repaired"][-len(changes) :] == changes
     # what cannot be mended is all that remains, and it is no error
     report = checks.check(copy)
-    assert {finding.code for finding in report.findings} == {"encoding-lost", "text-missing"}
+    assert {finding.code for finding in report.findings} == {
+        "encoding-lost",
+        "text-missing",
+        "speech-missing",
+    }
     assert report.errors == 0
     first = next(copy.conversations("test")).utterances[0]
     with wave.open(first.audio.source) as file:
@@ -261,7 +265,7 @@ def test_scrambled_text_is_undone():
 
 def test_melds_bad_clips_are_known_by_name(tmp_path):
     corpus = meld.prepare(meld_tree(tmp_path), tmp_path / "out", counts=False, jobs=1)
-    findings = [one for one in checks.judge(Evidence(corpus)).findings if one.code.startswith("meld")]
+    findings = [one for one in checks.judge(Evidence(corpus)).findings if one.code.startswith("meld-clip")]
     assert {one.rows for one in findings} == {(name,) for name in meld.BAD_CLIPS}
     assert {one.level for one in findings} == {"warning"}
     # a table that uses one is wrong
@@ -306,7 +310,7 @@ def test_the_command_ends_with_1_on_errors_and_mends_them(broken):
     result = run(broken.folder, "--fix")
     assert result.exit_code == 0
     assert "changed c2_0: times from 0.0 to -3.0 s removed" in result.stdout
-    assert "8 changes; what remains: 0 errors, 2 warnings" in result.stdout
+    assert "8 changes; what remains: 0 errors, 3 warnings" in result.stdout
     assert len(Corpus.load(broken.folder.with_name("broken-fixed"))) == 12
 
 
@@ -327,6 +331,35 @@ def test_the_command_wants_a_place_for_its_json_before_it_listens(sound, tmp_pat
 def test_a_fifth_of_iemocaps_test_turns_is_word_for_word_in_train(tmp_path):
     source = Path(os.environ["MISTER_E_DATA"]) / "erc" / "iemocap.csv"
     corpus = table.prepare(source, tmp_path / "out", features=["avg_*"])
-    findings = {one.code: one for one in checks.judge(Evidence(corpus)).findings if "test" in one.message}
+    findings = {one.code: one for one in checks.judge(Evidence(corpus)).findings if "train" in one.message}
     assert findings["text-repeated"].message.startswith("342 of 1,6")
     assert "(21%)" in findings["text-repeated"].message
+
+
+def test_words_of_validation_that_are_in_test_are_told(damaged):
+    finding = only(damaged(text={"c4_0": "words -- of c2_0"}))
+    assert (finding.code, finding.rows) == ("text-repeated", ("c4_0",))
+    assert "turns of test" in finding.message
+    assert "in validation" in finding.message
+
+
+def test_a_split_without_speech_is_an_error_where_it_was_extracted(damaged):
+    gone = {f"c{number}_{turn}": "gone" for number in (2, 3) for turn in (0, 1)}
+    finding = only(damaged(speech_missing=gone))
+    assert (finding.code, finding.level) == ("speech-missing", "error")
+    assert "4 of 4 turns of validation (100%)" in finding.message
+    assert only(damaged(speech_missing={"c2_0": "gone"})).level == "warning"
+
+
+def test_melds_turn_without_length_is_named(sound, damaged):
+    corpus = damaged(end={"c4_0": None}, id={"c4_0": "test_dia155_utt3"})
+    facts = about(corpus) | {"protocol": corpus.facts["protocol"] | {"corpus": "meld"}}
+    assert only(write(corpus.folder, corpus.table, facts)).code == "meld-no-length"
+
+
+def test_a_copy_elsewhere_refers_to_the_same_originals(sound, tmp_path):
+    source = sound.folder.parent / "turns.csv"
+    referring = table.prepare(source, tmp_path / "referring", labels=LABELS)
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    copy, _ = checks.fix(referring, tmp_path / "deep" / "er" / "copy")
+    assert len(next(copy.conversations()).utterances[0].audio.load()) == 8000

@@ -147,6 +147,10 @@ def test_published_counts():
     assert six.expected_labels["test"] == {
         "hap": 144, "sad": 245, "neu": 384, "ang": 170, "exc": 299, "fru": 381,
     }  # fmt: skip
+    assert six.expected_conversations == {"train": 108, "validation": 12, "test": 31}
+    for name, protocol in iemocap.PROTOCOLS.items():
+        assert sum(protocol.expected_conversations.values()) == 151
+        assert protocol.expected_conversations["validation"] == (28 if "session1" in name else 12)
     session1 = iemocap.PROTOCOLS["IEMOCAP-6-session1"].expected
     assert session1["train"] + session1["validation"] == 5163 + 647
     assert session1["test"] == 1623
@@ -188,6 +192,48 @@ def test_a_damaged_release_is_told_by_file_and_line(mutable, damage, message):
         read(mutable)
 
 
+TRANSCRIPT = "Session1/dialog/transcriptions/Ses01F_impro01.txt"
+
+
+def test_a_windows_ellipsis_does_not_cut_a_transcript(mutable):
+    path = mutable / TRANSCRIPT
+    path.write_bytes(path.read_bytes().replace(b"your forms?", b"your\x85 forms\x1d, caf\xe9?"))
+    turns = of(read(mutable)[0], "Ses01F_impro01")
+    assert turns[1].text == "Do you have your\u2026 forms\x1d, café?"
+
+
+def test_emptied_transcripts_are_a_half_extracted_release(mutable):
+    for path in mutable.glob("Session*/dialog/transcriptions/*.txt"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"half extracted: 19 of 19 turns' words are missing"):
+        read(mutable)
+
+
+def test_litter_does_not_stand_for_clips(mutable):
+    for path in mutable.glob("Session1/sentences/wav/Ses01F_impro01/Ses*.wav"):
+        path.unlink()  # ._Ses….wav stay
+    with pytest.raises(InputError, match=r"wav/Ses01F_impro01: is empty.*half extracted"):
+        read(mutable)
+
+
+def test_many_missing_clips_are_a_half_extracted_release(mutable):
+    for folder in mutable.glob("Session*/sentences/wav/*"):
+        for path in sorted(folder.glob("Ses*.wav"))[1:]:
+            path.unlink()
+    with pytest.raises(InputError, match=r"half extracted: 11 of 19 clips are missing"):
+        read(mutable)
+
+
+def test_without_a_single_clip_it_is_text_alone(mutable):
+    whole, before = read(mutable)
+    for folder in mutable.glob("Session*/sentences"):
+        shutil.rmtree(folder)
+    rows, repairs = read(mutable)
+    assert [row.text for row in rows] == [row.text for row in whole]
+    assert all(row.audio is None and row.speech_missing for row in rows)
+    assert repairs == [*before, "NOT ONE CLIP was found; all 19 turns are text alone"]
+
+
 def test_a_wrong_folder_says_what_was_expected_and_found(tmp_path):
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(InputError, match=r"expected Session\[1-5\] of IEMOCAP; found holiday.jpg"):
@@ -214,7 +260,7 @@ def test_prepare_writes_what_was_read(release, tmp_path):
     first = next(corpus.conversations("train"))
     assert [turn.label for turn in first] == ["neu", None, None, None]
     assert len(first.utterances[1].audio.load()) == round((10.475 - 7.5712) * 16_000)
-    with pytest.raises(InputError, match="expected 3,223"):
+    with pytest.raises(InputError, match=r"train has .*, expected (108|3,223);"):
         iemocap.prepare(release, tmp_path / "out", protocol="IEMOCAP-4")
 
 
@@ -222,6 +268,8 @@ def test_prepare_names_the_protocol_by_what_it_validates_on(release, tmp_path):
     corpus = iemocap.prepare(release, tmp_path / "out", validate_on="session1", counts=False)
     assert corpus.protocol == iemocap.PROTOCOLS["IEMOCAP-6-session1"]
     assert corpus.counts["validation"]["conversations"] == 3
+    assert corpus.facts["validate_on"] == "session1"
+    assert iemocap.prepare(release, tmp_path / "erc", counts=False).facts["validate_on"] == "erc"
 
 
 @pytest.mark.skipif("MISTER_E_DATA" not in os.environ, reason="MISTER_E_DATA names no folder of data tables")
@@ -266,7 +314,8 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("protocol", list(iemocap.PROTOCOLS))
 def test_a_whole_release_has_the_published_counts(whole, tmp_path, protocol):
     corpus = iemocap.prepare(whole, tmp_path / "out", protocol=protocol)  # raises if they differ
-    assert sum(split["conversations"] for split in corpus.counts.values()) == 151
+    conversations = {split: count["conversations"] for split, count in corpus.counts.items()}
+    assert conversations == corpus.protocol.expected_conversations
     if protocol == "IEMOCAP-6":
         assert len(corpus) == 7433
         assert corpus.counts["test"]["conversations"] == 31

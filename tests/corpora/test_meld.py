@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from meld_tree import TURNS, Turn, meld_tree, write_clip, write_csv
 
-from mister_e.corpora import Corpus, meld
+from mister_e.corpora import Corpus, meld, meld_clips
 from mister_e.errors import InputError
 
 LAYOUTS = [
@@ -97,6 +99,19 @@ def test_of_twins_the_one_as_long_as_the_csv_says_is_kept(tmp_path, archives):
     assert any("2 clips have a twin" in note for note in corpus.facts["repaired"])
 
 
+def test_a_twin_that_hangs_its_decoder_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(meld_clips, "_TIME_LIMIT", 1.0)
+    root = meld_tree(tmp_path)
+    twin = root / "output_repeated_splits_test" / "final_videos_testdia0_utt1.mp4"
+    twin.unlink()
+    os.mkfifo(twin)  # opening it waits for ever
+    try:
+        turn = turns_of(prepared(root, tmp_path / "out"))["test_dia0_utt1"]
+    finally:
+        twin.unlink()
+    assert Path(turn.audio.source).name == "dia0_utt1.mp4"
+
+
 def test_clips_without_text_are_left_out_and_told(tmp_path):
     corpus = prepared(meld_tree(tmp_path), tmp_path / "out")
     notes = " ".join(corpus.facts["repaired"])
@@ -136,12 +151,52 @@ def test_who_speaks_changes_nothing(tmp_path):
 def test_text_alone_is_fine_but_half_of_the_clips_is_not(tmp_path):
     corpus = prepared(meld_tree(tmp_path / "text", clips=False), tmp_path / "a")
     assert all(turn.audio is None for turn in turns_of(corpus).values())
+    assert [note for note in corpus.facts["repaired"] if "NOT ONE CLIP" in note] == [
+        "NOT ONE CLIP was found; all 14 turns are text alone"
+    ]
     root = meld_tree(tmp_path / "half")
     many = [Turn(7, n, "Yes.", "joy", "positive", "00:00:01,000", "00:00:02,000", None) for n in range(12)]
     write_csv(root / "dev_sent_emo.csv", [*TURNS["dev"], *many])
-    with pytest.raises(InputError, match=r"12 of 14 clips of dev are missing \(the first: dia7_utt0\)"):
+    with pytest.raises(
+        InputError, match=r"half extracted: 12 of 14 clips of dev are missing, the first: dev_dia7_utt0"
+    ):
         prepared(root, tmp_path / "b")
     assert not (tmp_path / "b" / "corpus.json").exists()
+
+
+def test_lines_without_words_are_a_half_downloaded_csv(tmp_path):
+    root = meld_tree(tmp_path, clips=False)
+    many = [Turn(7, n, " ", "joy", "positive", "00:00:01,000", "00:00:02,000", None) for n in range(12)]
+    write_csv(root / "dev_sent_emo.csv", [*TURNS["dev"], *many])
+    with pytest.raises(InputError, match=r"12 of 26 turns' words are missing, the first: dev_dia7_utt0"):
+        prepared(root, tmp_path / "out")
+
+
+def test_clips_behind_links_are_found_and_links_in_circles_end(tmp_path):
+    plain = prepared(meld_tree(tmp_path / "plain"), tmp_path / "a")
+    root = meld_tree(tmp_path / "linked")
+    for folder in ("train_splits", "dev_splits_complete", "output_repeated_splits_test"):
+        (root / folder).rename(tmp_path / folder)
+        (root / folder).symlink_to(tmp_path / folder, target_is_directory=True)
+    (tmp_path / "train_splits" / "up").symlink_to(root, target_is_directory=True)
+    linked = prepared(root, tmp_path / "b")
+    assert linked.table.equals(plain.table)
+    assert linked.facts["repaired"] == plain.facts["repaired"]
+
+
+@pytest.mark.parametrize("csv", ["beside", "inside"])
+def test_an_archive_kept_beside_extracted_clips_makes_no_twins(tmp_path, csv):
+    root = meld_tree(tmp_path, csv="beside")
+    for split in ("train", "dev", "test"):
+        with tarfile.open(root / f"{split}.tar.gz", "w:gz") as tar:
+            for path in sorted((root / split).iterdir()):
+                tar.add(path, path.name)
+        if csv == "inside":
+            (root / split / f"{split}_sent_emo.csv").unlink()
+    corpus = prepared(root, tmp_path / "out")
+    (twins,) = [note for note in corpus.facts["repaired"] if "twin" in note]
+    assert twins.startswith("test: 2 clips")  # the release's own
+    assert not any("still inside" in note for note in corpus.facts["repaired"])
 
 
 def test_an_archive_that_is_cut_off_is_named(tmp_path):
@@ -160,10 +215,11 @@ def test_clips_inside_archives_need_extraction(tmp_path):
 
 
 def test_the_real_counts_are_asserted(tmp_path):
-    with pytest.raises(InputError, match="train has 7 labelled utterances, expected 9,989"):
+    with pytest.raises(InputError, match=r"train has .*, expected (1,038|9,989);"):
         meld.prepare(meld_tree(tmp_path), tmp_path / "out")
     for protocol in meld.PROTOCOLS.values():
         assert protocol.expected == {"train": 9989, "validation": 1109, "test": 2610}
+        assert protocol.expected_conversations == {"train": 1038, "validation": 114, "test": 280}
         for split, total in protocol.expected.items():
             assert sum(protocol.expected_labels[split].values()) == total
 
@@ -177,8 +233,9 @@ def test_a_wrong_folder_says_what_was_expected_and_found(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("Utterance_ID", "Utt", r"has no column Utterance_ID"),
-        ("sadness", "sad", r"label 'sad' is not one of neutral, joy"),
+        ("Utterance_ID", "Utt", r"MELD\.Raw/dev_sent_emo\.csv, line 1: has no column Utterance_ID"),
+        ("sadness", "sad", r"MELD\.Raw/dev_sent_emo\.csv, line 3: label 'sad' is not one of neutral, joy"),
+        (",negative,", ",bad,", r"dev_sent_emo\.csv, line 2: label 'bad' is not one of neutral, positive"),
         ("00:07:11,764", "later", r"dev_sent_emo\.csv, line 3: time 'later'"),
         (",110,7,", ",x,7,", r"line 3: Dialogue_ID and Utterance_ID are 'x' and '7'"),
     ],

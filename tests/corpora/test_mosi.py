@@ -96,6 +96,8 @@ def test_standard_split(release):
 
 
 def test_published_counts():
+    for protocol in mosi.PROTOCOLS.values():
+        assert protocol.expected_conversations == {"train": 52, "validation": 10, "test": 31}
     assert mosi.PROTOCOLS["MOSI-2"].expected == {"train": 1284, "validation": 229, "test": 686}
     assert mosi.PROTOCOLS["MOSI-2-nonzero"].expected["test"] == 656
     assert mosi.PROTOCOLS["MOSI-7"].expected == mosi.PROTOCOLS["MOSI-2"].expected
@@ -144,11 +146,46 @@ def test_an_end_that_is_not_after_the_start_is_left_open(mutable):
         assert f"{turn}: ends when it starts, or before; its end is left open" in repairs
 
 
+def with_more(src, count, words=True):
+    """Add segments that have no clips."""
+    with (src / TABLE).open("a") as table:
+        table.write("".join(f"{n},{n}.5,03bSnISJMiM,{n + 100},1\n" for n in range(count)))
+    if words:
+        with (src / "Transcript/Segmented/03bSnISJMiM.annotprocessed").open("a") as transcript:
+            transcript.write("".join(f"{n + 100}_DELIM_YES\n" for n in range(count)))
+
+
 def test_many_missing_clips_are_a_half_extracted_release(mutable):
-    table = mutable / TABLE
-    table.write_text("".join(f"{n},{n}.5,03bSnISJMiM,{n + 100},1\n" for n in range(11)))
-    with pytest.raises(InputError, match="11 of 11 clips are missing, the first: 03bSnISJMiM_100"):
+    with_more(mutable, 10)  # the release lacks one itself
+    with pytest.raises(InputError, match="half extracted: 11 of 20 clips are missing, the first: 03bSnISJMi"):
         read(mutable)
+
+
+def test_many_turns_without_words_are_a_half_extracted_release(mutable):
+    with_more(mutable, 10, words=False)
+    shutil.rmtree(mutable / "Audio")
+    with pytest.raises(InputError, match="half extracted: 11 of 20 turns' words are missing"):
+        read(mutable)
+
+
+def test_without_a_single_clip_it_is_text_alone(mutable):
+    whole, _ = read(mutable)
+    shutil.rmtree(mutable / "Audio")
+    rows, repairs = read(mutable)
+    assert [row.text for row in rows] == [row.text for row in whole]
+    assert all(row.audio is None and row.speech_missing for row in rows)
+    assert [note for note in repairs if "CLIP" in note] == [
+        "NOT ONE CLIP was found; all 10 turns are text alone"
+    ]
+
+
+def test_a_windows_ellipsis_does_not_cut_a_transcript(mutable):
+    transcript = mutable / "Transcript/Segmented/03bSnISJMiM.annotprocessed"
+    transcript.write_bytes(
+        b"1_DELIM_WELL\x85 IT WAS\x0bGOOD\r2_DELIM_YES\r\n9_DELIM_CAF\xc3\xa9\n10_DELIM_NO\n"
+    )
+    texts = [row.text for row in read(mutable)[0] if row.conversation_id == "03bSnISJMiM"]
+    assert texts == ["WELL\u2026 IT WAS\x0bGOOD", "YES", "CAFé", "NO"]
 
 
 def test_prepare_writes_what_was_read(release, tmp_path):
@@ -158,7 +195,7 @@ def test_prepare_writes_what_was_read(release, tmp_path):
     (test,) = corpus.conversations("test")
     assert [turn.label for turn in test] == ["0", "-3"]
     assert [len(turn.audio.load()) for turn in test] == [round(0.8 * 16_000), round(0.5 * 16_000)]
-    with pytest.raises(InputError, match="expected 1,284"):
+    with pytest.raises(InputError, match=r"train has .*, expected (52|1,284);"):
         mosi.prepare(release, tmp_path / "out")
 
 

@@ -71,6 +71,25 @@ def test_names_of_iemocap_do_not_tell_who_speaks(tmp_path):
     assert not [path for path in corpus.folder.rglob("*.wav") if re.search(r"_[FM]\d{3}", path.name)]
 
 
+def test_clips_of_iemocap_that_are_referred_to_keep_their_names_and_nothing_reads_them(tmp_path):
+    """With audio "none", `audio` is a place in the release, whose names tell who speaks, and only a place."""
+    one = iemocap_tree.write(tmp_path / "one")
+    other = iemocap_tree.write(tmp_path / "other", cast=iemocap_tree.swapped)
+    options = {"protocol": "IEMOCAP-6-context", "counts": False, "audio": "none"}
+    corpora = [
+        iemocap.prepare(root, tmp_path / f"out-{root.parent.name}", **options) for root in (one, other)
+    ]
+    names = [corpus.table["audio"].to_list() for corpus in corpora]
+    assert all(re.search(r"_[FM]\d{3}\.wav$", name) for name in names[0] if name)
+    # the names differ wherever there is one, and neither order, ids, splits nor samples do
+    assert all(a != b for a, b in zip(*names, strict=True) if a)
+    assert [name is None for name in names[0]] == [name is None for name in names[1]]
+    same(*corpora)
+    # and no other column has them
+    for row in corpora[0].table.drop("audio", "text").iter_rows():
+        assert not [cell for cell in row if isinstance(cell, str) and re.search(r"_[FM]\d{3}", cell)]
+
+
 @pytest.mark.parametrize("protocol", ["MELD-7", "MELD-3"])
 def test_meld(tmp_path, protocol):
     options = {"protocol": protocol, "counts": False}

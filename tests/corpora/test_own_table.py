@@ -76,7 +76,7 @@ def test_a_prepared_table_is_a_table(tmp_path):
 def test_line_ends_quotes_and_semicolons(tmp_path):
     lines = ["\ufeffconversation_id;text;label;split", 'a;"One; ""two"",', 'three";calm;train']
     lines += ["a;Yes.;glad;train", "b;No.;calm;dev", ""]
-    corpus = prepare(tmp_path, "\r\n".join(lines))
+    corpus = prepare(tmp_path, "\r\n".join(lines), counts=False)
     assert [" ".join(text.split()) for text in corpus.table["text"]] == ['One; "two", three', "Yes.", "No."]
     assert corpus.table["split"].to_list() == ["train", "train", "validation"]
     assert corpus.table["id"].to_list() == ["a_0", "a_1", "b_0"]
@@ -86,7 +86,7 @@ def test_windows_1252_is_read_and_told(tmp_path):
     (tmp_path / "t.csv").write_bytes(
         b"conversation_id,text,label,split\na,It\x92s,calm,train\nb,Caf\xe9,glad,dev\n"
     )
-    corpus = table.prepare(tmp_path / "t.csv", tmp_path / "out")
+    corpus = table.prepare(tmp_path / "t.csv", tmp_path / "out", counts=False)
     assert corpus.table["text"].to_list() == ["It\u2019s", "Café"]
     assert any("Windows-1252" in note for note in corpus.facts["repaired"])
 
@@ -95,7 +95,7 @@ def test_labels_are_inferred_or_given(tmp_path):
     data = three("label", ["b", "a", "b"])
     assert list(prepare(tmp_path, data).protocol.labels) == ["b", "a"]
     assert list(prepare(tmp_path, data, labels=["a", "b", "c"]).protocol.labels) == ["a", "b", "c"]
-    with pytest.raises(InputError, match=r"label 'b' \(2 times\) is not one of a, c"):
+    with pytest.raises(InputError, match=r"t\.csv, row 1: label 'b' \(2 times\) is not one of a, c"):
         prepare(tmp_path, data, labels=["a", "c"])
     with pytest.raises(InputError, match="has 1 labels"):
         prepare(tmp_path, three("label", ["a", None, "a"]))
@@ -186,6 +186,66 @@ def test_columns_of_other_names(tmp_path):
         prepare(tmp_path, data, columns={"emotion": "label"})
 
 
+def reasons(corpus: Corpus) -> dict:
+    return dict(corpus.table.select("id", "speech_missing").iter_rows())
+
+
+def test_without_turn_numbers_turns_stand_by_their_start(tmp_path):
+    data = frame(3, 3, start=[2.0, 0.0, 1.0, 5.0, 4.0, None, 0.0, 1.0, 2.0], end=[None] * 9).drop("turn")
+    corpus = prepare(tmp_path, data, seed=0)
+    order = {c.id: [turn.id for turn in c] for c in corpus.conversations()}
+    assert order == {"c0": ["u1", "u2", "u0"], "c1": ["u3", "u4", "u5"], "c2": ["u6", "u7", "u8"]}
+    assert "1 conversations: no turn numbers, turns put in the order of start" in corpus.facts["repaired"]
+    numbered = prepare(tmp_path, data.with_columns(turn=pl.Series([0, 1, 2] * 3)))
+    assert [turn.id for c in numbered.conversations() if c.id == "c0" for turn in c] == ["u0", "u1", "u2"]
+
+
+def test_turns_without_speech_say_why(tmp_path):
+    assert set(reasons(prepare(tmp_path, frame())).values()) == {"the table has no audio and no features"}
+    some = prepare(tmp_path, frame(3, 1, f0=[1.0, None, 2.0]), features=["f0"])
+    assert reasons(some) == {"u0": None, "u1": "no feature of this turn is defined", "u2": None}
+    gone = prepare(tmp_path, three("audio", ["gone.wav", None, "gone2.wav"]))
+    assert reasons(gone) == {
+        "u0": "its audio file is not there",
+        "u1": "the table names no audio of this turn",
+        "u2": "its audio file is not there",
+    }
+
+
+@pytest.mark.parametrize("extension", [".csv", ".parquet"])
+def test_a_table_may_say_whose_speech_is_not_to_be_used(tmp_path, extension):
+    data = frame(
+        4,
+        1,
+        f0=[1.0] * 4,
+        speech_missing=["wrongly cut", None, "", None],
+        has_audio=[True, False, True, True],
+        audio_suspect=[True, False, True, None],
+    )
+    corpus = prepare(tmp_path, data, f"t{extension}", features=["f0"])
+    assert reasons(corpus) == {
+        "u0": "wrongly cut",
+        "u1": "the table says has_audio = false",
+        "u2": "the table says audio_suspect = true",
+        "u3": None,
+    }
+    assert dict(corpus.table.select("id", "f0").iter_rows()) == {
+        "u0": None,
+        "u1": None,
+        "u2": None,
+        "u3": 1.0,
+    }
+    assert not any("not asked for" in note for note in corpus.facts["repaired"])
+
+
+def test_a_table_of_scattered_encodings(tmp_path):
+    lines = [b"conversation_id,text,label,split", "a,Café,calm,train".encode(), b"b,It\x92s,glad,dev"]
+    lines += ["c,voilÃ\xa0 😀,glad,test".encode(), b""]
+    (tmp_path / "t.csv").write_bytes(b"\n".join(lines))
+    corpus = table.prepare(tmp_path / "t.csv", tmp_path / "out")
+    assert corpus.table["text"].to_list() == ["Café", "It\u2019s", "voilà 😀"]
+
+
 def test_audio_of_one_turn_is_whole_and_of_several_is_cut(tmp_path):
     for name, seconds in (("own.wav", 0.5), ("long.wav", 3)):
         with wave.open(str(tmp_path / name), "wb") as file:
@@ -212,6 +272,9 @@ def test_audio_of_one_turn_is_whole_and_of_several_is_cut(tmp_path):
         ("conversation_id,text,label\na,b,c,d,e\n", {}, "cannot be read as csv"),
         (frame(1, 2), {}, "1 conversations cannot be split in three"),
         (three("turn", ["0", "1", "x"]), {}, "row 3: turn is 'x', expected a whole number"),
+        (frame(3, 2, turn=[0, 1, 0, None, 0, 1]), {}, "row 4: turn is empty, other turns of c1 have"),
+        (frame(3, 2, turn=[0, 1, 0, 1, 2, 2]), {}, "row 6: turn 2 of c2 is row 5 already"),
+        (three("has_audio", ["true", "maybe", "0"]), {}, "row 2: has_audio is 'maybe', expected true or fal"),
         (three("start", ["0", "late", "1"]), {}, "row 2: start is 'late', expected a number"),
         (three("end", [0.5, 0.5, 2.5]), {}, r"row 2: from 1\.0 to 0\.5 s"),
         (three("conversation_id", ["a", "", "b"]), {}, "row 2: conversation_id is empty"),

@@ -50,7 +50,7 @@ def test_it_prints_the_protocol_the_labels_in_order_and_the_counts(tmp_path):
 def test_the_counts_of_the_real_release_are_the_default(tmp_path):
     result = run("meld", meld_tree(tmp_path), tmp_path / "out")
     assert result.exit_code == 2
-    assert "expected 9,989" in result.stderr
+    assert "expected 1,038" in result.stderr
 
 
 def test_the_options_of_a_table(own, tmp_path):
@@ -86,6 +86,19 @@ def test_bad_usage_is_code_2_and_tells_the_way_out(tmp_path, words, message):
     result = run(*words)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+
+
+def test_a_split_of_ones_own(own, tmp_path):
+    splits = tmp_path / "s.json"
+    splits.write_text('{"a": "train", "b": "test", "c": "dev"}')
+    result = run("table", own, tmp_path / "out", "--column", "label=mood", "--splits", splits)
+    assert result.exit_code == 0, result.output
+    assert "own split" in result.stdout
+    assert [c.id for c in Corpus.load(tmp_path / "out").conversations("test")] == ["b"]
+    splits.write_text('{"a": "train", "b": "test"}')
+    result = run("table", own, tmp_path / "out", "--column", "label=mood", "--splits", splits)
+    assert result.exit_code == 2
+    assert "lacks, c:" in " ".join(result.stderr.split())
 
 
 def test_another_protocol_into_the_same_folder_keeps_the_audio(tmp_path):

@@ -69,6 +69,14 @@ def prepare(
     clip_limit: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Longest that decoding one clip may take.")
     ] = 60.0,
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="A split of your own: csv with conversation_id,split or JSON of id to split.",
+        ),
+    ] = None,
     counts: Annotated[
         bool, typer.Option("--counts/--any-counts", help="Check the counts of the real release, or take any.")
     ] = True,
@@ -123,7 +131,10 @@ def prepare(
         with shown(quiet) as progress:
             # polars comes with the corpora: bad usage is told without waiting for it
             from mister_e import corpora
+            from mister_e.corpora.own_splits import read_splits
 
+            if splits is not None:
+                options["splits"] = read_splits(splits)
             prepared = getattr(corpora, corpus).prepare(src, out, progress=progress, **options)
         _report(prepared, quiet)
 

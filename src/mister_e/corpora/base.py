@@ -58,6 +58,7 @@ class Protocol:
     :param description: one sentence on the labels, the split and its conventions.
     :param expected: labelled utterances of each split in the real release; empty = not known.
     :param expected_labels: split to label to count, where they are published or were counted.
+    :param expected_conversations: conversations of each split in the real release; empty = not known.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Protocol:
     description: str
     expected: Mapping[str, int] = field(default_factory=dict)
     expected_labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    expected_conversations: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -76,6 +78,7 @@ class Protocol:
             "description": self.description,
             "expected": dict(self.expected),
             "expected_labels": {split: dict(counts) for split, counts in self.expected_labels.items()},
+            "expected_conversations": dict(self.expected_conversations),
         }
 
     @classmethod

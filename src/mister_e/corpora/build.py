@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 from mister_e import __version__
 from mister_e.corpora import counting
 from mister_e.corpora.base import Protocol, Reader, Row
-from mister_e.corpora.extraction import AudioFormat, archives, extract
+from mister_e.corpora.extraction import AudioFormat, archives, check_form, check_targets, extract, prune
+from mister_e.corpora.own_splits import apply_splits, with_own_split
+from mister_e.corpora.places import check_places, check_untouched, only_run
 from mister_e.corpora.rows import check_rows, names, to_table
-from mister_e.corpora.store import Corpus, sha256, write
+from mister_e.corpora.store import FACTS, TABLE, Corpus, root_from, sha256, write
 from mister_e.errors import InputError
 from mister_e.hooks import Progress, silent
 
@@ -29,6 +30,7 @@ def prepare(
     *,
     sources: Sequence[str] = (),
     validate_on: str | None = None,
+    splits: Mapping[str, str] | None = None,
     counts: bool = True,
     audio: AudioFormat = "none",
     jobs: int = 1,
@@ -43,7 +45,9 @@ def prepare(
     :param protocol: which labels and split.
     :param sources: patterns of the annotation files below `src`, whose hashes are stored.
     :param validate_on: what to validate on where the release leaves it open.
-    :param counts: check the counts against the protocol's; False for a part of a release.
+    :param splits: conversation id to one of `SPLITS`, in place of the protocol's split and its counts.
+    :param counts: check the counts against the protocol's, and that no split lacks labels; False for a
+        part of a release.
     :param audio: "wav" or "flac" extracts 16 kHz mono files; "none" refers to the originals.
     :param jobs: decoding processes at a time.
     :param time_limit: seconds that decoding one clip may take.
@@ -51,37 +55,50 @@ def prepare(
     :raises InputError: the release, or a place to write, is not as expected.
     """
     src, out = Path(src), Path(out)
-    _check_places(src, out)
+    check_form(audio)
+    check_places(src, out)
     root = src if src.is_dir() else src.parent
     repairs: list[str] = []
     progress("reading annotations", 0, 0)
     rows = read(src, protocol, validate_on=validate_on, repairs=repairs)
+    if splits is not None:
+        rows, protocol = apply_splits(rows, splits), with_own_split(protocol)
     check_rows(rows, protocol)
     features, custom = names(row.features for row in rows), names(row.custom for row in rows)
     table = to_table(rows, features, custom)
     if counts:
         _check_counts(counting.counts(table, protocol, features), protocol)
-    if audio == "none":
-        rows = [_unless_inside(row) for row in rows]
-    else:
-        rows = extract(root, out, rows, audio, jobs=jobs, time_limit=time_limit, progress=progress)
-    repairs += _missing_speech(rows)
-    table = to_table(rows, features, custom)
-    facts = {
-        "mister_e": __version__,
-        "corpus": protocol.corpus,
-        "protocol": protocol.to_json(),
-        "validate_on": validate_on,
-        "labels": protocol.labels.to_json(),
-        "counts": counting.counts(table, protocol, features),
-        "audio": audio,
-        "audio_root": "." if audio != "none" else str(root.resolve()),
-        "features": features,
-        "custom": custom,
-        "sources": _hashes(src, sources),
-        "repaired": repairs,
-    }
-    return write(out, table, facts)
+    originals = {row.audio.partition(archives.INSIDE)[0] for row in rows if row.audio is not None}
+    check_untouched(out, [src, *(root / name for name in originals)], [out / TABLE, out / FACTS])
+    hashes = _hashes(src, sources)
+    with only_run(out):
+        if audio == "none":
+            rows = [_unless_inside(row) for row in rows]
+        else:
+            check_targets(root, out, rows, audio)
+            rows, notes = extract(root, out, rows, audio, jobs=jobs, time_limit=time_limit, progress=progress)
+            repairs += notes
+        repairs += _missing_speech(rows)
+        table = to_table(rows, features, custom)
+        facts = {
+            "mister_e": __version__,
+            "corpus": protocol.corpus,
+            "protocol": protocol.to_json(),
+            "validate_on": validate_on,
+            "split_by": "protocol" if splits is None else "user",
+            "labels": protocol.labels.to_json(),
+            "counts": counting.counts(table, protocol, features),
+            "audio": audio,
+            "audio_root": "." if audio != "none" else root_from(out, root),
+            "features": features,
+            "custom": custom,
+            "sources": hashes,
+            "repaired": repairs,
+        }
+        corpus = write(out, table, facts)
+        if audio != "none":
+            prune(out, rows)
+    return corpus
 
 
 def named(protocols: Mapping[str, Protocol], name: str) -> Protocol:
@@ -95,24 +112,16 @@ def named(protocols: Mapping[str, Protocol], name: str) -> Protocol:
     raise InputError(f"unknown protocol {name!r}: choose {', '.join(protocols)}")
 
 
-def _check_places(src: Path, out: Path) -> None:
-    """Refuse a source that is not there, and an output that would touch it."""
-    if not src.exists():
-        raise InputError(f"{src}: no such file or folder; check the path")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file, expected the folder to write the corpus into")
-    if src.is_dir() and out.resolve().is_relative_to(src.resolve()):
-        raise InputError(f"{out}: lies inside {src}, which stays untouched; choose a folder outside of it")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from error
-    if not os.access(out, os.W_OK):
-        raise InputError(f"{out}: may not be written; choose another folder")
-
-
 def _check_counts(counted: Mapping[str, Mapping[str, Any]], protocol: Protocol) -> None:
-    """Compare labelled utterances with the protocol's."""
+    """Refuse a split without labels, and counts that are not the protocol's."""
+    for split, counted_split in counted.items():
+        if not counted_split["labelled"]:
+            raise InputError(
+                f"{protocol.name}: {split} has no labelled utterance; is the release complete?"
+                " To prepare a part of it, turn the check of counts off (--any-counts)"
+            )
+    for split, expected in protocol.expected_conversations.items():
+        _compare(counted[split]["conversations"], expected, f"{split} has", "conversations", protocol)
     for split, expected in protocol.expected.items():
         _compare(counted[split]["labelled"], expected, f"{split} has", "labelled utterances", protocol)
     for split, labels in protocol.expected_labels.items():
@@ -126,7 +135,7 @@ def _compare(found: int, expected: int, before: str, after: str, protocol: Proto
     if found != expected:
         raise InputError(
             f"{protocol.name}: {before} {found:,} {after}, expected {expected:,}; is the release complete?"
-            " To prepare a part of it, turn the check of counts off"
+            " To prepare a part of it, turn the check of counts off (--any-counts)"
         )
 
 
@@ -152,9 +161,18 @@ def _missing_speech(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _hashes(src: Path, patterns: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of the annotation files, by path below the source."""
+    """SHA-256 of the annotation files, by path below the source; those in archives where none is outside."""
     if src.is_file():
         return {src.name: sha256(src)}
     found = (file for pattern in patterns for file in src.glob(pattern))
     files = {file for file in found if file.is_file() and not archives.is_litter(str(file))}
-    return {str(file.relative_to(src)): sha256(file) for file in sorted(files)}
+    if files or not patterns:
+        return {str(file.relative_to(src)): sha256(file) for file in sorted(files)}
+    wanted = [pattern.rpartition("/")[2] for pattern in patterns]
+    inside = sorted(file for file in src.rglob("*") if archives.is_archive(file.name) and file.is_file())
+    return {
+        f"{file.relative_to(src)}{archives.INSIDE}{member}": digest
+        for file in inside
+        if not archives.is_litter(str(file))
+        for member, digest in archives.hashes(file, wanted)
+    }

@@ -24,6 +24,9 @@ KNOWN: Mapping[str, type[pl.DataType]] = {
     "end": pl.Float64,
     "label": pl.String,
     "split": pl.String,
+    "speech_missing": pl.String,
+    "has_audio": pl.Boolean,
+    "audio_suspect": pl.Boolean,
 }
 
 #: Other names of these columns, as `corpus.parquet` has them.
@@ -34,6 +37,11 @@ _SPEAKER = re.compile(r"speaker|(?:^|[_\s-])(?:spk|actor|gender|sex)(?:[_\s-]|\d
 
 #: What stands for nothing in a cell.
 _EMPTY = ("", "nan", "null", "none", "na", "n/a")
+
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+#: What is expected of a cell, for the message that it is something else.
+_EXPECTED = {pl.Int64: "a whole number", pl.Float64: "a number", pl.Boolean: "true or false"}
 
 
 def read_frame(path: Path, columns: Mapping[str, str], repairs: list[str]) -> pl.DataFrame:
@@ -88,12 +96,15 @@ def typed(column: pl.Series, kind: type[pl.DataType], path: Path) -> pl.Series:
     elif column.dtype.is_float():
         column = column.fill_nan(None)
     try:
-        cast = column.cast(kind, strict=False)
+        if kind == pl.Boolean and column.dtype == pl.String:
+            cast = column.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
+        else:
+            cast = column.cast(kind, strict=False)
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: column {column.name!r} is {column.dtype}, expected {kind()}") from error
     row = (column.is_not_null() & cast.is_null()).arg_max()
     if row is not None and cast[row] is None and column[row] is not None:
-        what = "a whole number" if kind == pl.Int64 else "a number"
+        what = _EXPECTED.get(kind, "text")
         raise InputError(f"{path}, row {row + 1}: {column.name} is {column[row]!r}, expected {what}")
     return cast
 
@@ -123,7 +134,7 @@ def _read_csv(path: Path, repairs: list[str]) -> pl.DataFrame:
     if not text.strip():
         raise InputError(f"{path}: is empty; expected a header and one row an utterance")
     if text.encode() != data.removeprefix(b"\xef\xbb\xbf"):
-        repairs.append(f"{path.name}: is not UTF-8, read as Windows-1252")
+        repairs.append(f"{path.name}: has lines that are not UTF-8, read as Windows-1252")
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
     return pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)

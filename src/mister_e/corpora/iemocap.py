@@ -1,4 +1,9 @@
-"""IEMOCAP from its full release. Which of the two people speaks is dropped while reading."""
+"""IEMOCAP from its full release. Which of the two people speaks is dropped while reading.
+
+The release names its clips after the speaker (`…_F000.wav`). Where audio is "none", a corpus refers to these
+files, so `Row.audio` keeps such a name: as a place to read sound from, by which nothing is sorted, numbered,
+hashed into a split or computed. With audio extracted, no such name is left.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,9 @@ from mister_e.corpora import build
 from mister_e.corpora.base import Protocol, Row
 from mister_e.corpora.extraction.archives import is_litter
 from mister_e.corpora.folds import folds, is_happy_by_convention
-from mister_e.corpora.layout import folder, locate
+from mister_e.corpora.layout import check_rows_whole, folder, locate
 from mister_e.corpora.store import Corpus
-from mister_e.corpora.text import mend, read_text
+from mister_e.corpora.text import lines
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
 
@@ -112,6 +117,12 @@ _VALIDATION = {
     "session1": "validation: Session 1",
 }
 
+#: Of 151 dialogues, every one has a turn with a label of each task.
+_DIALOGUES = {
+    "erc": {"train": 108, "validation": 12, "test": 31},
+    "session1": {"train": 92, "validation": 28, "test": 31},
+}
+
 
 @dataclass(frozen=True)
 class _Convention:
@@ -151,6 +162,7 @@ def _protocol(name: str, convention: _Convention) -> Protocol:
         description="; ".join(parts),
         expected={split: sum(row.values()) for split, row in counts.items()},
         expected_labels=counts,
+        expected_conversations=_DIALOGUES[convention.validate_on],
     )
 
 
@@ -180,13 +192,14 @@ def prepare(
     :raises InputError: the folder is not IEMOCAP, or not whole.
     """
     chosen = build.named(PROTOCOLS, protocol)
+    wanted = _CONVENTIONS[chosen.name]
     if validate_on is not None:
-        wanted = _validating_on(_CONVENTIONS[chosen.name], validate_on)
+        wanted = _validating_on(wanted, validate_on)
         chosen = next(PROTOCOLS[name] for name, one in _CONVENTIONS.items() if one == wanted)
     options.setdefault(
         "sources", tuple(f"{above}Session[1-5]/dialog/*/Ses*.txt" for above in ("", "*/", "*/*/"))
     )
-    return build.prepare(src, out, read, chosen, **options)
+    return build.prepare(src, out, read, chosen, validate_on=wanted.validate_on, **options)
 
 
 def read(src: Path, protocol: Protocol, *, validate_on: str | None = None, repairs: list[str]) -> list[Row]:
@@ -204,6 +217,7 @@ def read(src: Path, protocol: Protocol, *, validate_on: str | None = None, repai
     if validate_on is not None:
         convention = _validating_on(convention, validate_on)
     first = locate(src, "Session[1-5]", "IEMOCAP")
+    spoken = any(first.parent.glob("Session[1-5]/sentences/wav/*/Ses*.wav"))
     rows: list[Row] = []
     for number in _SESSIONS:
         session = folder(first.with_name(f"Session{number}"), "IEMOCAP")
@@ -212,7 +226,10 @@ def read(src: Path, protocol: Protocol, *, validate_on: str | None = None, repai
         if not dialogues:
             raise InputError(f"{evaluations}: has no .txt; the release is half extracted, extract it again")
         for dialogue in dialogues:
+            if spoken:
+                folder(session / "sentences" / "wav" / dialogue.stem, "IEMOCAP")
             rows += _dialogue(src, session, dialogue, convention, repairs)
+    check_rows_whole(first.parent, rows, repairs)
     return rows
 
 
@@ -230,7 +247,7 @@ def _dialogue(
     dialogue = evaluation.stem
     split = _split(dialogue, convention.validate_on)
     words = _transcript(folder(session / "dialog" / "transcriptions", "IEMOCAP") / evaluation.name)
-    clips = folder(session / "sentences" / "wav" / dialogue, "IEMOCAP")
+    clips = session / "sentences" / "wav" / dialogue
     turns = _annotations(evaluation)
     # never by name, which says who speaks
     turns.sort(key=lambda turn: (float(turn["start"]), float(turn["end"]), words.get(turn["name"], "")))
@@ -283,7 +300,7 @@ def _annotations(path: Path) -> list[Mapping[str, str]]:
     :return: start, end, name, emotion, valence, arousal and dominance, as written.
     """
     turns: list[Mapping[str, str]] = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(lines(path), 1):
         if not line.startswith("["):
             continue
         match = _TURN.match(line)
@@ -304,5 +321,5 @@ def _transcript(path: Path) -> dict[str, str]:
     """Read name to words; other lines (remarks, back channels without a name) are skipped."""
     if not path.is_file():
         raise InputError(f"{path}: is missing; the release of IEMOCAP is half extracted, extract it again")
-    matches = (_WORDS.match(line) for line in read_text(path).splitlines())
-    return {match["name"]: mend(match["text"]) for match in matches if match}
+    matches = map(_WORDS.match, lines(path))
+    return {match["name"]: match["text"].strip() for match in matches if match}

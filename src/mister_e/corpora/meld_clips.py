@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import wave
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mister_e.audio.decode import probe
 from mister_e.corpora.extraction import archives
+from mister_e.corpora.extraction.decoder import Decoder
 from mister_e.errors import InputError
 
 #: A clip's (dialogue, utterance), numbered within its split.
@@ -21,6 +23,9 @@ _CLIP = re.compile(r"(?:final_videos_test)?dia(\d+)_utt(\d+)\.(?:mp4|wav|flac|mp
 _TWIN = "final_videos_test"
 _ANNOTATIONS = re.compile(r"(?:train|dev|test)_sent_emo\.csv")
 _SPLIT = re.compile(r"(?<![a-z])(?:train|dev|test)(?![a-z])")
+
+#: Seconds that measuring one twin may take.
+_TIME_LIMIT = 20.0
 
 #: Places named when a folder is not MELD.
 _NAMED = 8
@@ -83,12 +88,14 @@ def find_clips(src: Path) -> Clips:
     places: dict[str, dict[ClipId, list[str]]] = {}
     annotations: dict[str, str] = {}
     _sort_in(files, places, annotations)
+    extracted = set(places)
     for file in filter(archives.is_archive, files):
         split = _split(file)
-        whole = split in places and f"{split}_sent_emo.csv" in annotations
+        whole = split in extracted and f"{split}_sent_emo.csv" in annotations
         if split and not whole:
             inside = [f"{file}{archives.INSIDE}{name}" for name in archives.members(src / file)]
-            _sort_in(inside, places, annotations)
+            # beside extracted clips, those of an archive are the same ones again
+            _sort_in(inside, {} if split in extracted else places, annotations)
     names = sorted(entry.name for entry in src.iterdir())
     found = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "") if names else "nothing"
     return Clips(src, places, annotations, found)
@@ -103,8 +110,15 @@ def read_member(src: Path, place: str) -> bytes:
 
 
 def _walk(src: Path) -> Iterator[str]:
-    """Yield every file below a folder, relative to it, without what macOS left."""
-    for folder, _, names in os.walk(src):
+    """Yield every file below a folder, relative to it, without what macOS left; links are followed."""
+    seen: set[Path] = set()
+    for folder, folders, names in os.walk(src, followlinks=True):
+        place = Path(folder).resolve()
+        if place in seen:  # a link back up, or a second way to the same folder
+            folders.clear()
+            continue
+        seen.add(place)
+        folders.sort()
         below = Path(folder).relative_to(src)
         for name in names:
             path = (below / name).as_posix()
@@ -145,25 +159,31 @@ def _split(path: str) -> str:
 def _lengths(src: Path, places: Iterable[str]) -> dict[str, float]:
     """Seconds of clips; infinite where they cannot be read."""
     lengths: dict[str, float] = {}
+    outside: list[str] = []
     inside: dict[str, dict[str, str]] = defaultdict(dict)
     for place in places:
         archive, _, member = place.partition(archives.INSIDE)
         if member:
             inside[archive][member] = place
         else:
-            lengths[place] = _length(src / place)
-    with tempfile.TemporaryDirectory() as spool:
+            outside.append(place)
+    with tempfile.TemporaryDirectory() as spool, closing(Decoder(_TIME_LIMIT)) as decoder:
+        for place in outside:
+            lengths[place] = _length(decoder, src / place, Path(spool))
         for archive, wanted in inside.items():
             for member, content in archives.stream(src / archive, wanted):
                 path = Path(spool) / f"clip{Path(member).suffix}"
                 path.write_bytes(content)
-                lengths[wanted[member]] = _length(path)
+                lengths[wanted[member]] = _length(decoder, path, Path(spool))
     return lengths
 
 
-def _length(path: Path) -> float:
-    """Seconds of one clip that its header states."""
-    try:
-        return probe(path).duration or float("inf")
-    except InputError:
+def _length(decoder: Decoder, path: Path, spool: Path) -> float:
+    """Seconds of one clip; decoding stands apart, so that a clip that hangs or crashes it does no harm."""
+    copy = spool / "copy.wav"
+    copy.unlink(missing_ok=True)
+    decoder(path, copy, None)
+    if not copy.is_file():
         return float("inf")
+    with wave.open(str(copy), "rb") as sound:
+        return sound.getnframes() / sound.getframerate()

@@ -11,18 +11,15 @@ from typing import Any
 from mister_e.corpora import build
 from mister_e.corpora.base import SPLITS, Protocol, Row
 from mister_e.corpora.folds import folds
-from mister_e.corpora.layout import folder, locate
+from mister_e.corpora.layout import check_rows_whole, find, folder, locate
 from mister_e.corpora.store import Corpus
-from mister_e.corpora.text import mend, read_text
+from mister_e.corpora.text import lines
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
 
 _COLUMNS = "start, end, video, segment, score"
 _SEPARATOR = "_DELIM_"
 _MOST = 3.0
-
-#: More clips missing than this, and the release was not extracted to its end.
-_STRAY = 10
 
 
 def _sign(score: float) -> str:
@@ -92,6 +89,7 @@ def _protocol(name: str, task: _Task) -> Protocol:
         description=f"{task.description}; standard split of 52 / 10 / 31 videos",
         expected={split: sum(row.values()) for split, row in counts.items()},
         expected_labels=counts,
+        expected_conversations={split: len(videos) for split, videos in folds("mosi")["standard"].items()},
     )
 
 
@@ -124,9 +122,8 @@ def read(src: Path, protocol: Protocol, *, validate_on: str | None = None, repai
     if validate_on not in (None, "standard"):
         raise InputError(f"cannot validate on {validate_on!r}: CMU-MOSI has its standard split only")
     table = locate(src, "OpinionLevelSentiment.csv", "CMU-MOSI")
-    clips = locate(src, "Audio/WAV_16000/Segmented", "CMU-MOSI")
+    clips = find(src, "Audio/WAV_16000/Segmented")
     transcripts = folder(locate(src, "Transcript/Segmented", "CMU-MOSI"), "CMU-MOSI")
-    folder(clips, "CMU-MOSI")
     splits = {video: split for split, videos in folds("mosi")["standard"].items() for video in videos}
     words: dict[str, dict[int, str]] = {}
     rows: list[Row] = []
@@ -141,8 +138,9 @@ def read(src: Path, protocol: Protocol, *, validate_on: str | None = None, repai
             repairs.append(f"{segment.id}: has no words in its transcript; text is missing")
         if segment.end <= segment.start:
             repairs.append(f"{segment.id}: ends when it starts, or before; its end is left open")
-        clip = clips / f"{segment.id}.wav"
-        there = clip.is_file()
+        clip = clips / f"{segment.id}.wav" if clips is not None else None
+        if clip is not None and not clip.is_file():
+            clip = None
         rows.append(
             Row(
                 conversation_id=video,
@@ -153,17 +151,12 @@ def read(src: Path, protocol: Protocol, *, validate_on: str | None = None, repai
                 end=segment.end if segment.end > segment.start else None,
                 label=_TASKS[protocol.name].label(segment.score),
                 split=splits[video],
-                audio=clip.relative_to(src).as_posix() if there else None,
-                speech_missing=None if there else "the release has no clip of it",
+                audio=clip.relative_to(src).as_posix() if clip else None,
+                speech_missing=None if clip else "the release has no clip of it",
                 custom={"score": segment.score},
             )
         )
-    lost = [row.utterance_id for row in rows if row.audio is None]
-    if len(lost) > _STRAY:
-        raise InputError(
-            f"{clips}: {len(lost):,} of {len(rows):,} clips are missing, the first: {lost[0]}.wav;"
-            " the release is half extracted, extract it again"
-        )
+    check_rows_whole(transcripts.parent.parent, rows, repairs)
     return rows
 
 
@@ -186,7 +179,7 @@ class _Segment:
 def _segments(table: Path) -> list[_Segment]:
     """Read the table, which has no header."""
     segments = []
-    for number, cells in enumerate(csv.reader(read_text(table).splitlines()), 1):
+    for number, cells in enumerate(csv.reader(lines(table)), 1):
         if not cells:
             continue
         where = f"{table}, line {number}"
@@ -208,8 +201,8 @@ def _transcript(path: Path) -> dict[int, str]:
     if not path.is_file():
         raise InputError(f"{path}: is missing; the release of CMU-MOSI is half extracted, extract it again")
     words = {}
-    for line in read_text(path).splitlines():
+    for line in lines(path):
         number, separator, text = line.partition(_SEPARATOR)
         if separator and number.strip().isdigit():
-            words[int(number)] = mend(text)
+            words[int(number)] = text.strip()
     return words

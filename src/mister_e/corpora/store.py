@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,6 +89,12 @@ class Corpus:
         """The protocol it was prepared by."""
         return Protocol.from_json(self.facts["protocol"])
 
+    @cached_property
+    def audio_root(self) -> Path:
+        """Folder that the column `audio` is relative to."""
+        root = Path(self.facts["audio_root"])
+        return self.folder if root == Path() else (self.folder / root).resolve()
+
     @property
     def counts(self) -> Mapping[str, Mapping[str, Any]]:
         """Per split: conversations, utterances, labelled, speech_missing, and labels (label to count)."""
@@ -120,7 +127,7 @@ class Corpus:
             custom["features"] = features
         audio = None
         if row["audio"] is not None and row["speech_missing"] is None:
-            path = self.folder / self.facts["audio_root"] / row["audio"]
+            path = self.audio_root / row["audio"]
             audio = Clip(str(path), row["clip_start"] or 0.0, row["clip_end"])
         return Utterance(row["id"], row["text"], row["start"], row["end"], None, audio, row["label"], custom)
 
@@ -144,6 +151,14 @@ def write(folder: Path, table: pl.DataFrame, facts: Mapping[str, Any]) -> Corpus
             f"{folder}: cannot write the corpus there ({error}); make room, then run again"
         ) from error
     return Corpus.load(folder)
+
+
+def root_from(folder: Path, root: Path) -> str:
+    """Name the folder of the originals from a corpus folder, so that both can be moved together."""
+    try:
+        return os.path.relpath(root.resolve(), folder.resolve())
+    except ValueError:  # another drive of Windows
+        return str(root.resolve())
 
 
 def sha256(path: Path) -> str:

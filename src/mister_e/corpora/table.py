@@ -21,6 +21,12 @@ from mister_e.labels import MELD_EMOTIONS, LabelSet
 
 _REQUIRED = ("conversation_id", "label")
 
+#: Why a turn has no speech.
+_NO_SPEECH = "the table has no audio and no features"
+_NO_AUDIO = "the table names no audio of this turn"
+_NO_FEATURE = "no feature of this turn is defined"
+_GONE = "its audio file is not there"
+
 
 def prepare(
     src: str | Path,
@@ -37,7 +43,9 @@ def prepare(
 
     :param src: `.csv`, `.tsv`, `.parquet` or `.jsonl` with the columns `conversation_id`, `label`, one of
         `text` and `audio` (unless there are features), and if need be `turn`, `utterance_id`, `start`,
-        `end`, `split`. An audio file of several turns is a recording, cut by `start` and `end`.
+        `end`, `split`. Without `turn`, turns stand in the order of `start` if all of a conversation have it,
+        else as in the table. An audio file of several turns is a recording, cut by `start` and `end`.
+        `speech_missing` (a reason), `has_audio` and `audio_suspect` tell of turns whose speech is not used.
     :param out: the corpus folder to write.
     :param labels: the labels in their order; none = those of the table, the most frequent first.
     :param features: patterns of numeric columns that are features of speech, such as "avg_*".
@@ -75,11 +83,12 @@ def _label_set(rows: Sequence[Row], labels: Sequence[str], src: Path) -> LabelSe
     counts = Counter(row.label for row in rows if row.label is not None)
     if labels:
         chosen = LabelSet(tuple(labels))
-        for name in counts:
-            if name not in chosen:
+        for number, row in enumerate(rows, 1):
+            name = row.label
+            if name is not None and name not in chosen:
                 raise InputError(
-                    f"{src}: label {name!r} ({counts[name]} times) is not one of {', '.join(labels)};"
-                    " add it, or empty it to keep those turns as context"
+                    f"{src}, row {number}: label {name!r} ({counts[name]} times) is not one of"
+                    f" {', '.join(labels)}; add it, or empty it to keep those turns as context"
                 )
         return chosen
     if set(counts) == set(MELD_EMOTIONS):
@@ -100,16 +109,74 @@ def _rows(frame: pl.DataFrame, src: Path, features: Sequence[str], repairs: list
     if not features and not {"text", "audio"} & set(frame.columns):
         raise InputError(f"{src}: has neither text nor audio, and no --features were named")
     shared = _recordings(frame)
-    turns: Counter[str] = Counter()
+    turns = _turns(frame, src, repairs)
     rows = []
     mended = 0
     for number, values in enumerate(frame.iter_rows(named=True), 1):
-        row = _row(values, f"{src}, row {number}", turns, features, shared)
+        row = _row(values, f"{src}, row {number}", turns[number - 1], features, shared)
         mended += row.text is not None and row.text != values["text"]
         rows.append(row)
     if mended:
         repairs.append(f"{mended:,} texts: characters of another encoding, or spaces around them, mended")
     return [_checked_audio(row, src.parent) for row in rows]
+
+
+def _turns(frame: pl.DataFrame, src: Path, repairs: list[str]) -> list[int]:
+    """Number each row within its conversation: as the table does, by `start`, or as the rows stand."""
+    given, starts = (
+        frame[name].to_list() if name in frame.columns else [None] * frame.height
+        for name in ("turn", "start")
+    )
+    turns = list(given)
+    conversations: dict[str, list[int]] = {}
+    for place, name in enumerate(frame["conversation_id"]):
+        if name is None:
+            raise InputError(f"{src}, row {place + 1}: conversation_id is empty")
+        conversations.setdefault(name, []).append(place)
+    moved = 0
+    for name, places in conversations.items():
+        if any(turns[place] is not None for place in places):
+            _check_turns(name, places, turns, src)
+            continue
+        order = places
+        begins = {place: start for place in places if (start := starts[place]) is not None}
+        if len(begins) == len(places):
+            order = sorted(places, key=begins.__getitem__)
+            moved += order != places
+        for number, place in enumerate(order):
+            turns[place] = number
+    if moved:
+        repairs.append(f"{moved:,} conversations: no turn numbers, turns put in the order of start")
+    return turns
+
+
+def _check_turns(name: str, places: Sequence[int], turns: Sequence[int | None], src: Path) -> None:
+    """Refuse numbers that give the turns of a conversation no order."""
+    rows: dict[int, int] = {}
+    for place in places:
+        turn, row = turns[place], place + 1
+        if turn is None:
+            raise InputError(
+                f"{src}, row {row}: turn is empty, other turns of {name} have a number;"
+                " fill all of them, or none"
+            )
+        if turn in rows:
+            raise InputError(
+                f"{src}, row {row}: turn {turn} of {name} is row {rows[turn]} already; number each turn once"
+            )
+        rows[turn] = row
+
+
+def _told_missing(values: Mapping[str, Any]) -> str | None:
+    """Tell why the table itself says that a turn's speech must not be used."""
+    reason: str | None = values.get("speech_missing")
+    if reason is not None and reason.lower() != "false":  # some write a truth value
+        return reason
+    if values.get("has_audio") is False:
+        return "the table says has_audio = false"
+    if values.get("audio_suspect"):
+        return "the table says audio_suspect = true"
+    return None
 
 
 def _recordings(frame: pl.DataFrame) -> set[str]:
@@ -123,17 +190,12 @@ def _recordings(frame: pl.DataFrame) -> set[str]:
 def _row(
     values: Mapping[str, Any],
     where: str,
-    turns: Counter[str],
+    turn: int,
     features: Sequence[str],
     recordings: set[str],
 ) -> Row:
     """Make one row."""
     conversation = values["conversation_id"]
-    if conversation is None:
-        raise InputError(f"{where}: conversation_id is empty")
-    turn = values.get("turn")
-    turn = turns[conversation] if turn is None else turn
-    turns[conversation] += 1
     start, end, audio = values.get("start"), values.get("end"), values.get("audio")
     if start is not None and end is not None and not 0 <= start <= end:
         raise InputError(f"{where}: from {start} to {end} s, expected 0 <= start <= end")
@@ -143,6 +205,10 @@ def _row(
             raise InputError(f"{where}: {audio} is the audio of several turns, so each needs start and end")
         stretch = (start, end)
     text = values.get("text")
+    missing = _told_missing(values)
+    defined = {name: values[name] for name in features if values[name] is not None}
+    if missing is None and audio is None and not defined:
+        missing = _NO_FEATURE if features else _NO_AUDIO if "audio" in values else _NO_SPEECH
     return Row(
         conversation,
         turn,
@@ -153,7 +219,8 @@ def _row(
         values["label"],
         split_name(values.get("split"), where),
         audio,
-        features={name: values[name] for name in features if values[name] is not None},
+        missing,
+        features={} if missing else defined,
         stretch=stretch,
     )
 
@@ -162,7 +229,7 @@ def _checked_audio(row: Row, folder: Path) -> Row:
     """Mark the speech of a turn whose audio file is not there."""
     if row.audio is None or (folder / row.audio).is_file():
         return row
-    return replace(row, audio=None, stretch=None, speech_missing="its audio file is not there")
+    return replace(row, audio=None, stretch=None, speech_missing=row.speech_missing or _GONE)
 
 
 def _split(rows: list[Row], src: Path, seed: int, repairs: list[str]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 #: C1 control characters never stand in a text: they are Windows-1252 bytes taken for Latin-1.
@@ -11,24 +12,58 @@ _WINDOWS = {
 }
 _MENDED = {**_WINDOWS, 0xA0: " ", 0xFEFF: None}
 
+#: Character to the one byte it is in Windows-1252, as a Latin-1 character; C1 controls stand for themselves.
+_BYTES = {ord(letter): code for code, letter in _WINDOWS.items() if letter is not None}
+
+#: What Windows-1252 can write; anything else was not misread from it, and ends a run.
+_RUN = re.compile(f"[\\x00-\\xff{''.join(map(chr, _BYTES))}]+")
+
+_BOM = b"\xef\xbb\xbf"
+
 
 def mend(text: str) -> str:
-    """Give Windows-1252 code points their meaning, and drop what no text needs.
+    """Undo what can be undone, give Windows-1252 code points their meaning, and drop what no text needs.
 
     :param text: as it was decoded.
-    :return: with real quotes, dashes and dots, plain spaces, and none around it.
+    :return: with real letters, quotes, dashes and dots, plain spaces, and none around it.
     """
-    return text.translate(_MENDED).strip()
+    # unscrambling comes first: it needs the very code points that are mapped after it
+    return unscrambled(text).translate(_MENDED).strip()
+
+
+def unscrambled(text: str) -> str:
+    """Undo UTF-8 that was read as Windows-1252 or Latin-1, such as "Ã©" for "é".
+
+    :return: each run of Windows-1252 as it was meant, or unchanged where it is not of that kind.
+    """
+    return text if text.isascii() else _RUN.sub(_as_utf8, text)
 
 
 def decode(data: bytes) -> str:
-    """Text of a file in UTF-8 or, failing that, in Latin-1 or Windows-1252 (`mend` makes them one)."""
+    """Text of a file whose lines are in UTF-8 or else, each by itself, in Windows-1252."""
+    return "".join(map(_decoded, data.removeprefix(_BOM).splitlines(keepends=True)))
+
+
+def lines(path: Path) -> list[str]:
+    """Read the mended lines of a text file.
+
+    They end at CR, LF or both, and at none of the other code points where Unicode ends a line: byte 85 of
+    these files is an ellipsis.
+    """
+    return [mend(_decoded(line)) for line in path.read_bytes().removeprefix(_BOM).splitlines()]
+
+
+def _decoded(line: bytes) -> str:
+    """Decode one line; `mend` tells Latin-1 and Windows-1252 apart."""
     try:
-        return data.decode("utf-8-sig")
+        return line.decode("utf-8")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return line.decode("latin-1")
 
 
-def read_text(path: Path) -> str:
-    """Read a text file of any of these encodings."""
-    return decode(path.read_bytes())
+def _as_utf8(run: re.Match[str]) -> str:
+    """Read a run as the bytes it once was, if they are UTF-8."""
+    try:
+        return run[0].translate(_BYTES).encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return run[0]

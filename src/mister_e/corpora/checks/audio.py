@@ -31,7 +31,7 @@ def listen(corpus: Corpus, *, time_limit: float = 60.0, progress: Progress = sil
     columns = ("audio", "clip_start", "clip_end")
     usable = pl.col("audio").is_not_null() & pl.col("speech_missing").is_null()
     rows = corpus.table.with_row_index("row").filter(usable).select("row", *columns)
-    root = corpus.folder / corpus.facts["audio_root"]
+    root = corpus.audio_root
     sounds: dict[int, Sound] = {}
     with tempfile.TemporaryDirectory() as folder, closing(Decoder(time_limit)) as decoder:
         copy = Path(folder) / "clip.wav"
@@ -46,7 +46,7 @@ def _sound(decoder: Decoder, clip: Path, copy: Path, stretch: tuple[float, float
     """Decode one clip and measure it."""
     if not clip.is_file():
         return Sound(fault=f"{clip}: no such file")
-    fault = decoder(clip, copy, stretch)
+    fault = decoder(clip, copy, stretch).fault
     if fault is not None:
         return Sound(fault=fault)
     with wave.open(str(copy), "rb") as file:

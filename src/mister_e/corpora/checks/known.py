@@ -25,6 +25,14 @@ def meld(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("warning", "meld-clip", message, (name,))
 
 
+def meld_times(evidence: Evidence) -> Iterator[Finding]:
+    """Tell of MELD's turn without length."""
+    name = "test_dia155_utt3"
+    row = evidence.table.filter(pl.col("id") == name)
+    if evidence.corpus.protocol.corpus == "meld" and row.height and row["end"][0] is None:
+        yield Finding("warning", "meld-no-length", f"{name}: the csv gives it no length", (name,))
+
+
 def iemocap(evidence: Evidence) -> Iterator[Finding]:
     """Tell of IEMOCAP's scripted turns, and of those labelled without a majority."""
     if evidence.corpus.protocol.corpus != "iemocap" or "improvised" not in evidence.table.columns:
@@ -57,4 +65,4 @@ def mosi(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("warning", "mosi-no-length", f"{name}: the release gives it no length", (name,))
 
 
-CHECKS: tuple[Check, ...] = (meld, iemocap, mosi)
+CHECKS: tuple[Check, ...] = (meld, meld_times, iemocap, mosi)

@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from mister_e.corpora.checks.findings import Evidence, Sound
-from mister_e.corpora.checks.text import mended
 from mister_e.corpora.counting import counts
-from mister_e.corpora.store import Corpus, write
+from mister_e.corpora.store import Corpus, root_from, write
+from mister_e.corpora.text import mend
 from mister_e.errors import InputError
 
 
@@ -44,6 +44,8 @@ def repair(evidence: Evidence, out: Path) -> tuple[Corpus, list[str]]:
     table, changes = repaired(evidence)
     facts = dict(corpus.facts)
     facts["counts"] = counts(table, corpus.protocol, facts["features"])
+    if facts["audio"] == "none":
+        facts["audio_root"] = root_from(out, corpus.audio_root)
     facts["repaired"] = [*facts["repaired"], *changes]
     try:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
@@ -60,7 +62,7 @@ def repair(evidence: Evidence, out: Path) -> tuple[Corpus, list[str]]:
 
 
 def _copy(clip: Path, to: Path) -> None:
-    """Copy one clip; one that is gone is marked in the table."""
+    """Copy one clip; one that is gone was marked in the table by its fault."""
     if clip.is_file():
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(clip, to)
@@ -93,7 +95,7 @@ def _mend_text(row: dict[str, Any]) -> Iterator[str]:
     text = row["text"]
     if text is None:
         return
-    better = mended(text) or None
+    better = mend(text) or None
     if better == text:
         return
     row["text"] = better

@@ -31,6 +31,11 @@ def expected_counts(evidence: Evidence) -> Iterator[Finding]:
     """Compare the counts with those of the protocol."""
     protocol = evidence.corpus.protocol
     counted = counts(evidence.table, protocol, evidence.corpus.facts["features"])
+    for split, expected in protocol.expected_conversations.items():
+        found = counted[split]["conversations"]
+        if found != expected:
+            message = f"{split} has {several(found, 'conversation')}, {protocol.name} has {expected:,}"
+            yield Finding("error", "counts-conversations", message)
     for split, expected in protocol.expected.items():
         found = counted[split]["labelled"]
         if found != expected:
@@ -64,6 +69,22 @@ def labels(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("error", "split-one-class", message)
         elif absent:
             yield Finding("warning", "label-absent", f"{split} has no turn of {', '.join(absent)}")
+
+
+def speech(evidence: Evidence) -> Iterator[Finding]:
+    """Tell how many turns of each split have no speech; none at all where nobody asked for any is fine."""
+    facts = evidence.corpus.facts
+    counted = counts(evidence.table, evidence.corpus.protocol, facts["features"])
+    wanted = facts["audio"] != "none"
+    if not wanted and all(split["speech_missing"] == split["utterances"] for split in counted.values()):
+        return
+    for split, numbers in counted.items():
+        missing, all_turns = numbers["speech_missing"], numbers["utterances"]
+        if not missing:
+            continue
+        level: Level = "error" if wanted and missing == all_turns else "warning"
+        message = f"{missing:,} of {all_turns:,} turns of {split} ({missing / all_turns:.0%}) without speech"
+        yield Finding(level, "speech-missing", message)
 
 
 def duplicates(evidence: Evidence) -> Iterator[Finding]:
@@ -114,6 +135,7 @@ CHECKS: tuple[Check, ...] = (
     stored_counts,
     expected_counts,
     labels,
+    speech,
     duplicates,
     split_conversations,
     times,

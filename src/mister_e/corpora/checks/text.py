@@ -7,23 +7,10 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
-from mister_e.corpora.text import mend
+from mister_e.corpora.text import unscrambled
 
 #: A sentence of so many words is not the same by chance.
 _SENTENCE = 5
-
-
-def unscrambled(text: str) -> str:
-    """Undo UTF-8 that was read as Windows-1252, such as "Ã©" for "é".
-
-    :return: the text as it was meant, or unchanged where it is not of that kind.
-    """
-    if not any(ord(letter) > 0x7F for letter in text):
-        return text
-    try:
-        return text.encode("cp1252").decode("utf-8")
-    except UnicodeError:
-        return text
 
 
 def empty(evidence: Evidence) -> Iterator[Finding]:
@@ -69,11 +56,11 @@ def encoding(evidence: Evidence) -> Iterator[Finding]:
 
 
 def repeated(evidence: Evidence) -> Iterator[Finding]:
-    """Count the turns of validation and test that are word for word in train."""
+    """Count the turns of validation and test that are word for word in train, or in the other."""
     words = pl.col("text").str.to_lowercase().str.replace_all(r"[^\pL\pN]+", " ").str.strip_chars()
     table = evidence.table.with_columns(words=words).filter(pl.col("words") != "")
-    known = table.filter(pl.col("split") == "train")["words"].unique().implode()
-    for split in ("validation", "test"):
+    for split, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
+        known = table.filter(pl.col("split") == other)["words"].unique().implode()
         some = table.filter(pl.col("split") == split)
         again = some.filter(pl.col("words").is_in(known))
         if not again.height:
@@ -81,17 +68,12 @@ def repeated(evidence: Evidence) -> Iterator[Finding]:
         long = again.filter(pl.col("words").str.split(" ").list.len() >= _SENTENCE).height
         message = (
             f"{again.height:,} of {some.height:,} turns of {split} ({again.height / some.height:.0%}) are"
-            f" word for word in train, {long:,} of them of {_SENTENCE} words or more"
+            f" word for word in {other}, {long:,} of them of {_SENTENCE} words or more"
         )
         yield Finding("warning", "text-repeated", message, tuple(again["id"]))
 
 
 CHECKS: tuple[Check, ...] = (empty, encoding, repeated)
-
-
-def mended(text: str) -> str:
-    """Undo every damage of encoding that can be undone."""
-    return mend(unscrambled(text))
 
 
 def _texts(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from queue import SimpleQueue
 from typing import Literal, get_args
 from urllib.parse import quote
 
 from mister_e.corpora.base import Row
 from mister_e.corpora.extraction import archives
-from mister_e.corpora.extraction.decoder import Decoder
+from mister_e.corpora.extraction.decoder import Decoder, Verdict
 from mister_e.corpora.extraction.journal import Journal, Key
+from mister_e.corpora.places import check_untouched
+from mister_e.corpora.store import FACTS
 from mister_e.errors import InputError
 from mister_e.hooks import Progress, silent
 
@@ -25,8 +29,14 @@ AudioFormat = Literal["none", "wav", "flac"]
 #: Folder of the copies inside a corpus folder.
 FOLDER = "audio"
 
+#: File inside it that tells which of them are finished.
+_JOURNAL = "done.jsonl"
+
 #: Folder inside it for clips on their way out of an archive.
 _SPOOL = ".spool"
+
+#: What a file is called while it is written.
+_PART = re.compile(r"\..+\.(wav|flac)\.[^.]+\.part")
 
 #: Longer names are cut, as file systems allow 255 bytes.
 _LONGEST_NAME = 120
@@ -60,7 +70,7 @@ def extract(
     jobs: int = 1,
     time_limit: float = 60.0,
     progress: Progress = silent,
-) -> list[Row]:
+) -> tuple[list[Row], list[str]]:
     """Write every clip as a 16 kHz mono file; what is finished already is not done again.
 
     :param src: the folder that `Row.audio` is relative to.
@@ -68,40 +78,115 @@ def extract(
     :param form: "wav" or "flac".
     :param jobs: decoding processes at a time.
     :param time_limit: seconds that one clip may take.
-    :return: the rows with `audio` relative to `out`, or the reason why their speech is missing.
+    :return: the rows with `audio` relative to `out`, or the reason why their speech is missing; and
+        what was mended, or is cut off, in clips that were written.
     :raises InputError: an archive is damaged, or the disk is full; finished clips are kept.
     """
-    if form not in get_args(AudioFormat)[1:]:
-        raise InputError(f"audio is {form!r}, expected {', '.join(get_args(AudioFormat))}")
     folder = out / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     _sweep(folder)
     # a clip that must not be used is not extracted, and its original is not below `out`
     result = [replace(row, audio=None, stretch=None) for row in rows]
-    with Journal(folder / "done.jsonl") as journal:
+    notes: dict[int, Sequence[str]] = {}
+    with Journal(folder / _JOURNAL) as journal:
         todo: list[_Job] = []
         for job in _jobs(src, rows, form):
-            if journal.has(job.target, job.key) and (out / job.target).is_file():
+            before = journal.notes(job.target, job.key)
+            if before is not None and (out / job.target).is_file():
                 result[job.index] = replace(job.row, audio=job.target, stretch=None)
+                notes[job.index] = before
             else:
                 todo.append(job)
         done = len(rows) - len(todo)
-        for job, reason in _run(src, out, todo, jobs, time_limit):
-            if reason is None:
-                journal.add(job.target, job.key)
+        _outdate(out, todo, journal)
+        for job, verdict in _run(src, out, todo, jobs, time_limit):
+            if verdict.fault is None:
+                journal.add(job.target, job.key, verdict.notes)
                 result[job.index] = replace(job.row, audio=job.target, stretch=None)
+                notes[job.index] = verdict.notes
             else:
-                result[job.index] = replace(job.row, audio=None, speech_missing=reason)
+                result[job.index] = replace(job.row, audio=None, speech_missing=verdict.fault)
             done += 1
             progress("extracting audio", done, len(rows))
-    return result
+    return result, [f"{rows[index].utterance_id}: {note}" for index in sorted(notes) for note in notes[index]]
+
+
+def check_form(form: str) -> None:
+    """Refuse what is no `AudioFormat`.
+
+    :raises InputError: so it is.
+    """
+    if form not in get_args(AudioFormat):
+        raise InputError(f"audio is {form!r}, expected {', '.join(get_args(AudioFormat))}")
+
+
+def check_targets(src: Path, out: Path, rows: Sequence[Row], form: AudioFormat) -> None:
+    """Refuse to write into a folder of somebody else's audio, or over what the rows refer to.
+
+    :raises InputError: so it would be.
+    """
+    folder = out / FOLDER
+    if not folder.exists():
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise InputError(f"{folder}: is a link or a file, expected a folder; choose another folder for {out}")
+    if not (folder / _JOURNAL).is_file() and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds files that prepare did not write; choose another folder for {out}")
+    jobs = list(_jobs(src, rows, form))
+    sources = {job.key.audio.partition(archives.INSIDE)[0] for job in jobs}
+    check_untouched(out, (src / name for name in sources), (out / job.target for job in jobs))
+
+
+def prune(out: Path, rows: Sequence[Row]) -> None:
+    """Remove the files of earlier runs that no row refers to any more.
+
+    :param out: the corpus folder.
+    :param rows: as `extract` gave them.
+    """
+    used = {row.audio for row in rows if row.audio is not None}
+    with Journal(out / FOLDER / _JOURNAL) as journal:
+        stale = [target for target in journal.targets() if target not in used]
+        for target in stale:
+            path = PurePosixPath(target)
+            if path.parts[0] != FOLDER or ".." in path.parts:
+                continue  # not a line that prepare wrote
+            (out / target).unlink(missing_ok=True)
+            with suppress(OSError):  # other files are there
+                (out / target).parent.rmdir()
+        if stale:
+            journal.keep(used)
+
+
+def _outdate(out: Path, todo: Sequence[_Job], journal: Journal) -> None:
+    """Before files are replaced: the corpus that refers to them is no longer whole."""
+    try:
+        if any((out / job.target).exists() for job in todo):
+            (out / FACTS).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{out / FACTS}: cannot be replaced ({error.strerror})") from error
+    for job in todo:
+        journal.begin(job.target)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder.
+
+    :raises InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made ({error.strerror}); make room, then run the same again"
+        ) from error
 
 
 def _sweep(folder: Path) -> None:
     """Remove what a run that was killed left."""
     shutil.rmtree(folder / _SPOOL, ignore_errors=True)
     for rest in folder.rglob(".*.part"):
-        rest.unlink()
+        if _PART.fullmatch(rest.name):
+            rest.unlink()
 
 
 def _jobs(src: Path, rows: Sequence[Row], form: str) -> Iterator[_Job]:
@@ -137,7 +222,7 @@ def _file_name(name: str) -> str:
 
 def _run(
     src: Path, out: Path, todo: Sequence[_Job], jobs: int, time_limit: float
-) -> Iterator[tuple[_Job, str | None]]:
+) -> Iterator[tuple[_Job, Verdict]]:
     """Extract clips a few at a time; yield each as it is finished, with what is wrong with it."""
     if not todo:
         return
@@ -146,7 +231,7 @@ def _run(
     for decoder in decoders:
         idle.put(decoder)
 
-    def one(source: _Source) -> str | None:
+    def one(source: _Source) -> Verdict:
         decoder = idle.get()
         try:
             return decoder(source.path, out / source.job.target, source.job.row.stretch)
@@ -156,7 +241,7 @@ def _run(
                 source.path.unlink(missing_ok=True)
 
     spool = out / FOLDER / _SPOOL
-    spool.mkdir()
+    _make(spool)
     try:
         yield from _pooled(_sources(src, todo, spool), one, decoders)
     finally:
@@ -166,10 +251,10 @@ def _run(
 
 
 def _pooled(
-    sources: Iterator[_Source], one: Callable[[_Source], str | None], decoders: Sequence[Decoder]
-) -> Iterator[tuple[_Job, str | None]]:
+    sources: Iterator[_Source], one: Callable[[_Source], Verdict], decoders: Sequence[Decoder]
+) -> Iterator[tuple[_Job, Verdict]]:
     """Call `one` on the sources, as many at a time as there are decoders."""
-    running: dict[Future[str | None], _Job] = {}
+    running: dict[Future[Verdict], _Job] = {}
     with ThreadPoolExecutor(len(decoders)) as pool:
         try:
             for source in sources:
@@ -187,7 +272,7 @@ def _pooled(
                     decoder.kill()
 
 
-def _finished(running: dict[Future[str | None], _Job]) -> Iterator[tuple[_Job, str | None]]:
+def _finished(running: dict[Future[Verdict], _Job]) -> Iterator[tuple[_Job, Verdict]]:
     """Wait for at least one clip."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         yield running.pop(future), future.result()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from mister_e.errors import InputError
@@ -55,6 +57,22 @@ def stream(archive: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]
                 return
     if missing:
         raise InputError(f"{archive}: has no member {min(missing)}")
+
+
+def hashes(archive: Path, patterns: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Hash members by the pattern of their file name.
+
+    :return: name and SHA-256 of each such member.
+    :raises InputError: it is damaged or cut off.
+    """
+    with _opened(archive) as tar:
+        for member in tar:
+            name = PurePosixPath(member.name).name
+            if is_litter(member.name) or not any(fnmatchcase(name, pattern) for pattern in patterns):
+                continue
+            content = tar.extractfile(member)
+            if content is not None:
+                yield member.name, hashlib.sha256(content.read()).hexdigest()
 
 
 @contextmanager

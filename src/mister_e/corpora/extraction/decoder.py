@@ -6,9 +6,23 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mister_e.errors import InputError, MisterEError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How decoding a clip went.
+
+    :param fault: what is wrong with it; None = it was written.
+    :param notes: what was wrong but could be mended, such as a clip that is cut off.
+    """
+
+    fault: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Decoder:
@@ -19,13 +33,13 @@ class Decoder:
         self.time_limit = time_limit
         self._process: subprocess.Popen[str] | None = None
 
-    def __call__(self, source: Path, target: Path, stretch: tuple[float, float] | None) -> str | None:
+    def __call__(self, source: Path, target: Path, stretch: tuple[float, float] | None) -> Verdict:
         """Write a clip as a 16 kHz mono file.
 
         :param source: the clip, or the recording it is cut from.
         :param target: a `.wav` or `.flac`, made whole or not at all.
         :param stretch: the seconds to take; None = all.
-        :return: None, or what is wrong with the clip.
+        :return: how it went.
         :raises InputError: the target cannot be written.
         """
         process = self._process or self._start()
@@ -56,8 +70,8 @@ class Decoder:
         if line.endswith("\n"):
             return _verdict(json.loads(line), target)
         if expired.is_set():
-            return f"decoding it took longer than {self.time_limit:g} s"
-        return "the decoder crashed on it"
+            return Verdict(f"decoding it took longer than {self.time_limit:g} s")
+        return Verdict("the decoder crashed on it")
 
     def kill(self) -> None:
         """Interrupt the clip at hand, from another thread."""
@@ -86,11 +100,11 @@ class Decoder:
         return process
 
 
-def _verdict(answer: dict[str, str], target: Path) -> str | None:
+def _verdict(answer: dict[str, Any], target: Path) -> Verdict:
     """Tell a bad clip from a disk that is full."""
     if "failed" in answer:
         raise InputError(
             f"{target}: cannot be written ({answer['failed']}); make room, then run the same again:"
             " finished clips are kept"
         )
-    return answer.get("bad")
+    return Verdict(answer.get("bad"), tuple(answer.get("notes", ())))

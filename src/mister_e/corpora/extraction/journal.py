@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mister_e.errors import InputError
+from mister_e.files import write_text
 
 
 @dataclass(frozen=True)
@@ -29,18 +32,25 @@ class Journal:
     """Lines of finished clips; a line that a kill cut short is as if it were not there."""
 
     def __init__(self, path: Path) -> None:
-        """:param path: the file, made if need be."""
+        """:param path: the file, made if need be.
+
+        :raises InputError: it cannot be read or made.
+        """
         self.path = path
         self._done: dict[str, Any] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        for line in lines:
+        try:
+            content = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._refused(error) from error
+        for line in content.splitlines():
             try:
                 record = json.loads(line)
                 self._done[record.pop("target")] = record
             except (ValueError, KeyError, AttributeError):
                 continue
-        self._file = path.open("a", encoding="utf-8")
-        self._file.write("\n")  # ends a line that was cut short
+        if content and not content.endswith("\n"):
+            self._write("\n")  # ends a line that was cut short
 
     def __enter__(self) -> Self:
         return self
@@ -48,19 +58,61 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was told when it was
+            self._file.close()
 
-    def has(self, target: str, key: Key) -> bool:
-        """Whether a file was finished from just this."""
-        return bool(self._done.get(target) == json.loads(json.dumps(asdict(key))))
+    def notes(self, target: str, key: Key) -> list[str] | None:
+        """What was mended in a file that was finished from just this; None = it was not."""
+        record = dict(self._done.get(target, {}))
+        notes = record.pop("notes", [])
+        return list(notes) if record == json.loads(json.dumps(asdict(key))) else None
 
-    def add(self, target: str, key: Key) -> None:
+    def targets(self) -> list[str]:
+        """Every file that was ever begun."""
+        return list(self._done)
+
+    def add(self, target: str, key: Key, notes: Sequence[str]) -> None:
         """Note that a file is finished.
+
+        :param notes: what was mended in it.
+        :raises InputError: the disk is full.
+        """
+        self._add({"target": target, **asdict(key)} | ({"notes": list(notes)} if notes else {}))
+
+    def begin(self, target: str) -> None:
+        """Note that a file that may be there is written anew: what it was is no longer true.
 
         :raises InputError: the disk is full.
         """
+        if target in self._done:
+            self._add({"target": target})
+
+    def keep(self, targets: Collection[str]) -> None:
+        """Forget all other files.
+
+        :raises InputError: the disk is full.
+        """
+        self._done = {target: record for target, record in self._done.items() if target in targets}
+        lines = (json.dumps({"target": target, **record}) + "\n" for target, record in self._done.items())
         try:
-            self._file.write(json.dumps({"target": target, **asdict(key)}) + "\n")
+            write_text(self.path, "".join(lines))
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _add(self, record: dict[str, Any]) -> None:
+        """Write one line, and know it."""
+        self._write(json.dumps(record) + "\n")
+        self._done[record["target"]] = json.loads(
+            json.dumps({name: value for name, value in record.items() if name != "target"})
+        )
+
+    def _write(self, text: str) -> None:
+        """Write, at once."""
+        try:
+            self._file.write(text)
             self._file.flush()
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror}); make room") from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> InputError:
+        return InputError(f"{self.path}: cannot be written ({error.strerror}); make room, then run again")

@@ -20,11 +20,15 @@ from mister_e.conversation import SAMPLE_RATE
 from mister_e.errors import InputError
 from mister_e.files import replacing
 
+#: Times are rounded; a recording may end this much (s) before a stretch of it without a word.
+_SLACK = 0.1
+
 
 def main() -> None:
-    """Answer `{"source", "stretch", "target"}` with `{}`, `{"bad": reason}` or `{"failed": reason}`.
+    """Answer `{"source", "stretch", "target"}` with `{"notes"}`, `{"bad": reason}` or `{"failed": reason}`.
 
-    "bad" is the clip's fault and ends nothing; "failed" (the disk is full) ends the run.
+    "notes" are what could be mended; "bad" is the clip's fault and ends nothing; "failed" (the disk
+    is full) ends the run.
     The first line out says that the process is ready.
     """
     _say({})
@@ -32,18 +36,19 @@ def main() -> None:
         _say(_answer(json.loads(line)))
 
 
-def _say(answer: dict[str, str]) -> None:
+def _say(answer: dict[str, Any]) -> None:
     """Put one line out, at once."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 
 
-def _answer(job: dict[str, Any]) -> dict[str, str]:
+def _answer(job: dict[str, Any]) -> dict[str, Any]:
     """Do one job."""
     target = Path(job["target"])
+    notes: list[str] = []
     # what is wrong with the clip is found before the target is touched
     try:
-        sound = _sound(job["source"], job["stretch"])
+        sound = _sound(job["source"], job["stretch"], notes)
         first = next(sound)
     except InputError as error:
         return {"bad": str(error).removeprefix(f"{job['source']}: ")}
@@ -54,15 +59,19 @@ def _answer(job: dict[str, Any]) -> dict[str, str]:
             write(temporary, _chained(first, sound))
     except (OSError, av.FFmpegError, InputError) as error:
         return {"failed": getattr(error, "strerror", None) or str(error)}
-    return {}
+    return {"notes": notes}
 
 
-def _sound(source: str, stretch: list[float] | None) -> Iterator[Samples]:
+def _sound(source: str, stretch: list[float] | None, notes: list[str]) -> Iterator[Samples]:
     """Decode a clip, or a stretch of a recording, float32 `[N]` pieces."""
     if stretch is not None:
-        yield read_clip(source, stretch[0], stretch[1], None)
+        sound = read_clip(source, stretch[0], stretch[1], None)
+        end = stretch[0] + len(sound) / SAMPLE_RATE
+        if end < stretch[1] - _SLACK:
+            notes.append(f"its times end at {stretch[1]:.2f} s, the recording at {end:.2f} s")
+        yield sound
         return
-    for block in blocks(source):
+    for block in blocks(source, notes=notes):
         yield block[0]
 
 

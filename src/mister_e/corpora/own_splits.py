@@ -1,0 +1,92 @@
+"""A split of one's own in place of the protocol's, by whole conversations."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mister_e.corpora.base import SPLITS, Protocol, Row
+from mister_e.corpora.splits import split_name
+from mister_e.corpora.text import decode
+from mister_e.errors import InputError
+
+#: So many conversations are named in an error.
+_NAMED = 5
+
+
+def read_splits(path: str | Path) -> dict[str, str]:
+    """Read which conversation belongs to which split.
+
+    :param path: `.json`, an object of conversation id to split; or csv with the columns
+        `conversation_id` and `split`.
+    :return: conversation id to one of `SPLITS`.
+    :raises InputError: it is neither, or has a conversation twice.
+    """
+    path = Path(path)
+    try:
+        text = decode(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    try:
+        pairs = _from_json(text) if path.suffix.lower() == ".json" else _from_csv(text)
+    except (ValueError, KeyError, AttributeError, csv.Error) as error:
+        raise InputError(
+            f"{path}: expected csv with the columns conversation_id,split, or a .json object of"
+            " conversation id to split"
+        ) from error
+    splits: dict[str, str] = {}
+    for name, split in pairs:
+        if name in splits:
+            raise InputError(f"{path}: conversation {name} is there twice; leave one line of it")
+        splits[name] = split_name(split, f"{path}, conversation {name}")
+    return splits
+
+
+def apply_splits(rows: Sequence[Row], splits: Mapping[str, str]) -> list[Row]:
+    """Put every conversation where one's own split has it.
+
+    :param splits: conversation id to one of `SPLITS`.
+    :raises InputError: a conversation is unknown or missing, or a split is not one of them.
+    """
+    there = dict.fromkeys(row.conversation_id for row in rows)
+    for what, names in (
+        ("does not have", [name for name in splits if name not in there]),
+        ("has, but the split lacks,", [name for name in there if name not in splits]),
+    ):
+        if names:
+            more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+            raise InputError(
+                f"the release {what} {', '.join(names[:_NAMED])}{more}: a split of one's own names every"
+                " conversation once"
+            )
+    for name, split in splits.items():
+        if split not in SPLITS:
+            raise InputError(f"{name}: split {split!r}, expected one of {', '.join(SPLITS)}")
+    return [replace(row, split=splits[row.conversation_id]) for row in rows]
+
+
+def with_own_split(protocol: Protocol) -> Protocol:
+    """Say so in the protocol, whose counts do not apply then."""
+    return Protocol(
+        f"{protocol.name}, own split",
+        protocol.corpus,
+        protocol.labels,
+        f"{protocol.description} Not its split: one given by the user.",
+    )
+
+
+def _from_json(text: str) -> list[tuple[str, str]]:
+    """Read an object."""
+    return [(name, str(split)) for name, split in json.loads(text).items()]
+
+
+def _from_csv(text: str) -> list[tuple[str, str]]:
+    """Read two columns."""
+    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    if not {"conversation_id", "split"} <= set(lines.fieldnames or ()):
+        raise ValueError("columns")
+    return [(line["conversation_id"].strip(), line["split"].strip()) for line in lines]
