@@ -260,7 +260,7 @@ def test_prepare_writes_what_was_read(release, tmp_path):
     first = next(corpus.conversations("train"))
     assert [turn.label for turn in first] == ["neu", None, None, None]
     assert len(first.utterances[1].audio.load()) == round((10.475 - 7.5712) * 16_000)
-    with pytest.raises(InputError, match=r"train has .*, expected (108|3,223);"):
+    with pytest.raises(InputError, match=r"train has .*, expected 108;"):
         iemocap.prepare(release, tmp_path / "out", protocol="IEMOCAP-4")
 
 

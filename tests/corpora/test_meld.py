@@ -215,7 +215,7 @@ def test_clips_inside_archives_need_extraction(tmp_path):
 
 
 def test_the_real_counts_are_asserted(tmp_path):
-    with pytest.raises(InputError, match=r"train has .*, expected (1,038|9,989);"):
+    with pytest.raises(InputError, match=r"train has .*, expected 1,038;"):
         meld.prepare(meld_tree(tmp_path), tmp_path / "out")
     for protocol in meld.PROTOCOLS.values():
         assert protocol.expected == {"train": 9989, "validation": 1109, "test": 2610}

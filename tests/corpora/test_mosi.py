@@ -195,7 +195,7 @@ def test_prepare_writes_what_was_read(release, tmp_path):
     (test,) = corpus.conversations("test")
     assert [turn.label for turn in test] == ["0", "-3"]
     assert [len(turn.audio.load()) for turn in test] == [round(0.8 * 16_000), round(0.5 * 16_000)]
-    with pytest.raises(InputError, match=r"train has .*, expected (52|1,284);"):
+    with pytest.raises(InputError, match=r"train has .*, expected 52;"):
         mosi.prepare(release, tmp_path / "out")
 
 

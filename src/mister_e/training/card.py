@@ -44,7 +44,8 @@ _DATA = """
   words and the sound of a real conversation was used**: how the experts are weighed on real calls is
   extrapolated.
 
-Epochs were chosen on validation; the test splits were scored once, with one seed.
+Epochs and settings were chosen on validation. Each full run of the training script scores the test splits
+at its end, with one seed; no choice was made by those scores.
 """
 
 _LIMITS = """
