@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from mister_e.conversation import Conversation
+from mister_e.encoders.backbone import Precision, load_backbone
+from mister_e.encoders.base import Example, UtteranceEncoder, embed_examples
+from mister_e.encoders.lora import LoraSettings, add_lora
 from mister_e.encoders.pooling import PoolingName, pooling
-from mister_e.encoders.weights import load_strictly, resolve
+from mister_e.encoders.prompts import Prompt, prompts
 from mister_e.errors import InputError
-from mister_e.files import replacing
 
 
 class TextEncoderConfig(BaseModel):
     """How a text encoder is made.
 
-    :param base: `minilm-l6`, `smollm2-135m`, a folder or a Hub id; any `AutoModel` of transformers.
-    :param pooling: how states of tokens become one vector.
+    :param base: `minilm-l6`, `smollm2-135m`, a folder, a Hub id or a `.gguf` file; any `AutoModel`.
+    :param pooling: how states of a turn's tokens become one vector.
     :param embedding_dim: width of the embedding; None = the pooled vector itself.
     :param max_tokens: longer turns lose their end.
     :param dropout: before the classifier, in training only.
     :param classes: size of the classifier that fine-tuning uses; 0 = none.
+    :param lora: adapters on a frozen base; None = every weight is trained.
+    :param dtype: precision of the base's weights; a base that is trained whole is float32.
+    :param instruction: said once, before the turns.
+    :param history: turns with words that are read before the one whose tokens are pooled.
+    :param turns_per_prompt: turns that one prompt reads out. More than 1 needs a causal model: each turn
+        then sees `history` to `history + turns_per_prompt - 1` earlier ones, at a fraction of the cost.
+    :param max_prompt_tokens: longer prompts lose their oldest history.
+    :param gradient_checkpointing: trade time for memory in training.
+    :param four_bit: a base of four bits; needs a GPU and `bitsandbytes`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,20 +49,51 @@ class TextEncoderConfig(BaseModel):
     max_tokens: int = Field(128, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     classes: int = Field(0, ge=0)
+    lora: LoraSettings | None = None
+    dtype: Precision = "float32"
+    instruction: str | None = None
+    history: int = Field(0, ge=0)
+    turns_per_prompt: int = Field(1, gt=0)
+    max_prompt_tokens: int = Field(512, gt=0)
+    gradient_checkpointing: bool = False
+    four_bit: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.lora is None and (self.four_bit or self.dtype != "float32"):
+            raise ValueError("dtype and four_bit are of a frozen base: set lora, or leave them out")
+        if self.max_prompt_tokens < self.max_tokens:
+            raise ValueError("max_prompt_tokens is below max_tokens: a prompt holds a whole turn at least")
+        return self
 
 
-class TextEncoder(nn.Module):
-    """A transformer, a pooling over its real tokens, and a projection to the embedding.
+class TextEncoder(UtteranceEncoder):
+    """A transformer, a pooling over a turn's real tokens, and a projection to the embedding.
 
     The causal and the bidirectional kind differ only in the backbone that `base` names.
     """
 
+    modality: ClassVar[Literal["text"]] = "text"
+    kind: ClassVar[str] = "text"
+    batch_cost: ClassVar[int] = 2048
+    config: TextEncoderConfig
+
     def __init__(self, config: TextEncoderConfig, backbone: nn.Module, tokenizer: Any) -> None:
         super().__init__()
         self.config = config
-        self.backbone = backbone
         self.tokenizer = tokenizer
         hidden = int(backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        if config.turns_per_prompt > 1 and not is_causal(backbone):
+            raise InputError(
+                f"turns_per_prompt: {config.base!r} reads in both directions, so that a turn would see"
+                " what follows it; set turns_per_prompt: 1"
+            )
+        if config.lora is not None:
+            backbone = add_lora(backbone, config.lora)
+        if config.gradient_checkpointing:
+            backbone.gradient_checkpointing_enable()  # type: ignore[operator]
+            backbone.enable_input_require_grads()  # type: ignore[operator]
+        self.backbone = backbone
         self.pool = pooling(config.pooling, hidden)
         self.dim = config.embedding_dim or self.pool.width
         self.project = (
@@ -65,129 +108,156 @@ class TextEncoder(nn.Module):
         )
 
     @classmethod
-    def from_base(cls, config: TextEncoderConfig, *, dtype: torch.dtype = torch.float32) -> Self:
-        """Start from pretrained weights; projection and classifier are new.
+    def from_base(cls, config: TextEncoderConfig) -> Self:
+        """Start from pretrained weights; adapters, projection and classifier are new.
 
         :param config: names the base.
-        :param dtype: precision of the backbone.
-        :raises InputError: the base cannot be found.
+        :raises InputError: the base cannot be found, or has no such layers.
+        :raises MisterEError: this machine cannot hold the base.
         """
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils.logging import disable_progress_bar
+        return cls(config, *load_backbone(config.base, dtype=config.dtype, four_bit=config.four_bit))
 
-        disable_progress_bar()
-        folder = resolve(config.base)
-        backbone = AutoModel.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        return cls(config, backbone, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
+        """Cut conversations into prompts; the cost is their tokens."""
+        return self.prompts([[turn.text for turn in one] for one in conversations])
 
-    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Tokens of turns.
+    def prompts(self, conversations: Sequence[Sequence[str | None]]) -> list[Example]:
+        """Cut words of conversations into prompts (see `encoders.prompts`).
 
-        :param texts: N turns.
-        :return: `input_ids` and `attention_mask`, both `[N, L]`, padded on the right.
+        :param conversations: the words of every turn; blank or None = no words.
         """
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        batch = self.tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=self.config.max_tokens,
-            padding=True,
-            padding_side="right",
-            return_tensors="pt",
+        return prompts(
+            conversations,
+            self.tokenizer,
+            instruction=self.config.instruction,
+            history=self.config.history,
+            turns_per_prompt=self.config.turns_per_prompt,
+            max_tokens=self.config.max_tokens,
+            max_prompt_tokens=self.config.max_prompt_tokens,
         )
-        return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Embed tokens `[N, L]` to `[N, dim]`; pads (mask 0) never count."""
-        states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        pooled: Tensor = self.pool(states.float(), attention_mask.bool())
+    def collate(
+        self, examples: Sequence[Example], *, random: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Pad prompts on the right.
+
+        :param examples: of `examples`, B of them with R turns together.
+        :param random: not used: a text is never cropped at random.
+        :return: `input_ids` and `attention_mask` `[B, L]`; for each turn its prompt `rows` `[R]`, and the
+            `positions` `[R, S]` of its tokens there, real where `span_mask` `[R, S]` is True.
+        """
+        read: list[Prompt] = [example.content for example in examples]
+        longest = max(len(prompt.ids) for prompt in read)
+        input_ids = torch.full((len(read), longest), self.tokenizer.pad_token_id)
+        attention_mask = torch.zeros(len(read), longest, dtype=torch.long)
+        rows: list[int] = []
+        places: list[list[int]] = []
+        for row, prompt in enumerate(read):
+            input_ids[row, : len(prompt.ids)] = torch.tensor(prompt.ids)
+            attention_mask[row, : len(prompt.ids)] = 1
+            for first, last in prompt.spans:
+                rows.append(row)
+                places.append([*range(prompt.start), *range(first, last)])
+        positions = torch.zeros(len(rows), max(map(len, places)), dtype=torch.long)
+        span_mask = torch.zeros(positions.shape, dtype=torch.bool)
+        for turn, place in enumerate(places):
+            positions[turn, : len(place)] = torch.tensor(place)
+            span_mask[turn, : len(place)] = True
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "rows": torch.tensor(rows),
+            "positions": positions,
+            "span_mask": span_mask,
+        }
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Embed the R turns of prompts to `[R, dim]`, given what `collate` returns."""
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        half = self.config.dtype == "bfloat16"
+        with torch.autocast(ids.device.type, torch.bfloat16) if half else nullcontext():
+            states = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        turns = states[inputs["rows"][:, None], inputs["positions"]].float()
+        pooled: Tensor = self.pool(turns, inputs["span_mask"])
         embedded: Tensor = self.project(pooled)
         return embedded
 
-    def logits(self, embeddings: Tensor) -> Tensor:
-        """Classify embeddings `[N, dim]` to `[N, C]` (stage 1 only)."""
-        if self.classify is None:
-            raise InputError("this text encoder has no classifier: set `classes` in its configuration")
-        logits: Tensor = self.classify(embeddings)
-        return logits
-
-    @torch.inference_mode()
-    def embed(self, texts: Sequence[str], *, batch_tokens: int = 2048) -> Tensor:
-        """Embed turns, longest first in batches of like length.
+    def embed(self, texts: Sequence[str], *, batch_tokens: int | None = None) -> Tensor:
+        """Embed texts, each on its own.
 
         :param texts: N turns, none blank.
-        :param batch_tokens: tokens in a batch, pads included.
+        :param batch_tokens: tokens in a batch, pads included; None = `batch_cost`.
         :return: float32 `[N, dim]`, in the given order.
         :raises InputError: a text is blank.
         """
         for position, text in enumerate(texts):
             if not text.strip():
                 raise InputError(f"text {position} is blank: a turn without words has text None, not ''")
-        training = self.training
-        self.eval()
-        device = next(self.parameters()).device
-        result = torch.zeros(len(texts), self.dim)
-        lengths = [min(len(text), 6 * self.config.max_tokens) for text in texts]
-        order = sorted(range(len(texts)), key=lambda i: -lengths[i])
-        done = 0
-        while done < len(order):
-            tokens = self._tokens_about(texts[order[done]])
-            batch = order[done : done + max(1, batch_tokens // tokens)]
-            inputs = self.tokenize([texts[i] for i in batch])
-            result[batch] = self(**{k: v.to(device) for k, v in inputs.items()}).float().cpu()
-            done += len(batch)
-        self.train(training)
-        return result
+        return self.embed_words([[text] for text in texts], batch_tokens=batch_tokens)
+
+    def embed_words(
+        self, conversations: Sequence[Sequence[str | None]], *, batch_tokens: int | None = None
+    ) -> Tensor:
+        """Embed the words of conversations, each turn with its history.
+
+        :param conversations: N turns together; blank or None = no words.
+        :param batch_tokens: tokens in a batch, pads included; None = `batch_cost`.
+        :return: float32 `[N, dim]`; zeros where there are no words.
+        """
+        count = sum(map(len, conversations))
+        return embed_examples(self, self.prompts(conversations), count, budget=batch_tokens)[0]
 
     def is_cut(self, text: str) -> bool:
         """Tell whether a text has more tokens than are read."""
         most = self.config.max_tokens
         return len(text) > most and len(self.tokenizer(text)["input_ids"]) > most
 
-    def _tokens_about(self, text: str) -> int:
-        """Upper guess of the tokens of a text: enough to size a batch."""
-        return max(4, min(self.config.max_tokens, len(text) // 3 + 3))
+    def content_keys(self, conversations: Sequence[Conversation]) -> list[str | None]:
+        """Hash the token ids that a turn's embedding depends on; None = no words."""
+        import hashlib
+
+        keys: list[str | None] = [None] * sum(map(len, conversations))
+        for example in self.examples(conversations):
+            prompt: Prompt = example.content
+            for turn, (first, last) in zip(example.turns, prompt.spans, strict=True):
+                # a causal model sees nothing after the turn; with one turn a prompt, nothing follows it
+                seen = np.array([first, *prompt.ids[:last]], dtype=np.int32)
+                keys[turn] = hashlib.sha256(seen.tobytes()).hexdigest()
+        return keys
+
+    @property
+    def identity(self) -> str:
+        """One SHA-256 over configuration, base, tokenizer and weights."""
+        from mister_e.encoders.text_folder import identity
+
+        return identity(self)
 
     def save(self, folder: Path, *, dtype: torch.dtype = torch.float16) -> None:
         """Write the encoder as a folder: configuration, tokenizer and weights.
 
+        With adapters the base stays where it is: only its name and identity are written.
+
         :param folder: made where it is missing.
         :param dtype: precision of the weights on disk.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self.backbone.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-        self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-        special = {
-            name: getattr(self.tokenizer, name)
-            for name in ("pad_token", "eos_token", "cls_token", "sep_token", "mask_token", "unk_token")
-            if getattr(self.tokenizer, name, None)
-        }
-        settings = {"config": self.config.model_dump(), "special_tokens": special}
-        (folder / "encoder.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        weights = {name: value.to(dtype).contiguous() for name, value in self.state_dict().items()}
-        with replacing(folder / "model.safetensors") as temporary:
-            save_file(weights, temporary)
+        from mister_e.encoders.text_folder import save
+
+        save(self, folder, dtype)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; a missing or unexpected weight is an error.
 
         :param folder: the encoder's folder.
-        :raises InputError: a file or a weight is missing, or one is unexpected.
+        :raises InputError: a file or a weight is missing, one is unexpected, or the base is another one.
         """
-        from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+        from mister_e.encoders.text_folder import load
 
-        try:
-            settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
-            weights = load_file(folder / "model.safetensors")
-        except FileNotFoundError as error:
-            raise InputError(f"{error.filename}: missing; {folder} is not a whole text encoder") from None
-        backbone_config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        backbone = AutoModel.from_config(backbone_config)
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_file=str(folder / "tokenizer.json"), **settings["special_tokens"]
-        )
-        encoder = cls(TextEncoderConfig.model_validate(settings["config"]), backbone, tokenizer)
-        load_strictly(encoder, weights, folder / "model.safetensors")
-        return encoder
+        return load(cls, folder)
+
+
+def is_causal(backbone: nn.Module) -> bool:
+    """Tell a decoder-only model from a bidirectional one, by its own attention."""
+    return any(getattr(module, "is_causal", False) for module in backbone.modules()) and not getattr(
+        backbone.config, "is_encoder_decoder", False
+    )
