@@ -1,4 +1,4 @@
-"""The command line: `mister-e analyze`, `mister-e models`, `mister-e prepare`, `mister-e check`."""
+"""The command line: the verbs of `mister-e`, put together."""
 
 # Nothing but the standard library is imported here: Ctrl-C while the rest comes in is caught by `main`.
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _app() -> typer.Typer:
     """Put the verbs together."""
     import typer
 
-    from mister_e.cli import analyze, check, models, prepare
+    from mister_e.cli import analyze, check, finetune, models, prepare
     from mister_e.cli.version import verbs
 
     app = typer.Typer(
@@ -50,4 +50,5 @@ def _app() -> typer.Typer:
     app.command()(models.models)
     app.command(epilog=prepare.EPILOG)(prepare.prepare)
     app.command(epilog=check.EPILOG)(check.check)
+    app.command(epilog=finetune.EPILOG)(finetune.finetune)
     return app

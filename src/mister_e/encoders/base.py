@@ -54,6 +54,15 @@ class UtteranceEncoder(nn.Module, ABC):
     dim: int
     classify: nn.Module | None
 
+    @classmethod
+    @abstractmethod
+    def from_base(cls, config: Any) -> Self:
+        """Start from pretrained weights; what is trained besides them is new.
+
+        :param config: of this kind of encoder.
+        :raises InputError: the base cannot be found or is no such model.
+        """
+
     @abstractmethod
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Cut conversations into examples, cheaply: sound is not decoded here.

@@ -1,0 +1,143 @@
+"""A recipe: one commented YAML that says how the encoders of a model are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mister_e.encoders.registry import config_class
+from mister_e.errors import InputError
+from mister_e.training.finetune import FinetuneSettings
+
+PARTS = ("text", "speech")
+
+
+class EncoderRecipe(BaseModel):
+    """One encoder of a recipe.
+
+    :param kind: of the encoder, see `mister_e.encoders.registry`.
+    :param encoder: its configuration; `classes` is the corpus's business.
+    :param finetune: how it is fine-tuned; None = used as it is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    encoder: BaseModel
+    finetune: FinetuneSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_kind(cls, data: Any) -> Any:
+        """Read the configuration as the kind has it."""
+        if isinstance(data, dict) and isinstance(data.get("encoder", {}), dict):
+            if "kind" not in data:
+                raise ValueError("no field 'kind'")
+            if "classes" in data.get("encoder", {}):
+                raise ValueError("encoder.classes: leave it out, the corpus's labels decide it")
+            config = config_class(str(data["kind"]))
+            data = {**data, "encoder": config.model_validate(data.get("encoder", {}))}
+        return data
+
+
+class Recipe(BaseModel):
+    """What `mister-e finetune` follows.
+
+    :param name: of the recipe.
+    :param description: one sentence.
+    :param text: the encoder of words.
+    :param speech: the encoder of sound.
+    :param seeds: one run each.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str = ""
+    text: EncoderRecipe | None = None
+    speech: EncoderRecipe | None = None
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _once_each(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed is named twice")
+        return seeds
+
+    def part(self, name: str) -> EncoderRecipe:
+        """Give the text or the speech part.
+
+        :raises InputError: the recipe has none, or it is not fine-tuned.
+        """
+        found: EncoderRecipe | None = getattr(self, name)
+        if found is None:
+            raise InputError(f"recipe {self.name}: it has no part {name!r}")
+        if found.finetune is None:
+            raise InputError(f"recipe {self.name}: its part {name!r} is used as it is: nothing to fine-tune")
+        return found
+
+    def to_yaml(self) -> str:
+        """The recipe as it was resolved."""
+        return str(yaml.safe_dump(_plain(self), sort_keys=False, allow_unicode=True))
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    :param path: a YAML file.
+    :param changes: `text.finetune.rate=3e-4` and the like, each over what the file says.
+    :raises InputError: the file is missing or no YAML, or a field is unknown, missing or wrong.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: there is no such recipe") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected fields such as name and text, found {type(data).__name__}")
+    for change in changes:
+        _change(data, change)
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: field {field!r}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _change(data: dict[str, Any], change: str) -> None:
+    """Set one field, named by its path."""
+    place, equals, value = change.partition("=")
+    *folders, name = place.split(".")
+    if not equals or not name:
+        raise InputError(f"--set {change!r}: expected a field and a value, such as text.finetune.rate=3e-4")
+    for folder in folders:
+        data = data.setdefault(folder, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set {change!r}: {folder!r} holds no fields")
+    # YAML reads 3e-4 as text; pydantic makes it a number where a number is wanted
+    data[name] = yaml.safe_load(value)
+
+
+def _plain(model: BaseModel) -> dict[str, Any]:
+    """JSON-ready fields; those that are None are left out."""
+    fields = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if value is not None:
+            fields[name] = _plain(value) if isinstance(value, BaseModel) else _listed(value)
+    return fields
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

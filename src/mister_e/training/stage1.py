@@ -1,0 +1,189 @@
+"""Stage 1 of a recipe on a prepared corpus: one run a seed, each in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mister_e.conversation import Conversation
+from mister_e.corpora.store import Corpus
+from mister_e.encoders.base import UtteranceEncoder
+from mister_e.encoders.registry import load_encoder, new_encoder
+from mister_e.errors import InputError
+from mister_e.evaluation.metrics import class_f1, weighted_f1
+from mister_e.files import write_text
+from mister_e.hooks import Progress, silent
+from mister_e.labels import LabelSet
+from mister_e.training.classify import classify, positions_of
+from mister_e.training.finetune import finetune
+from mister_e.training.recipe import EncoderRecipe, Recipe
+from mister_e.training.seeds import seed_everything
+
+
+def run_stage1(
+    recipe: Recipe,
+    part: str,
+    corpus: Corpus,
+    out: Path,
+    *,
+    seeds: Sequence[int] = (),
+    test: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Fine-tune one part of a recipe, seed after seed; what is done already is not done again.
+
+    :param recipe: what to do.
+    :param part: "text" or "speech".
+    :param corpus: trained on its train split, chosen on its validation split.
+    :param out: gets `seed-N/` and `summary.json`.
+    :param seeds: instead of the recipe's.
+    :param test: score the kept encoders on the test split, each once.
+    :param progress: told of steps and turns.
+    :return: the summary.
+    :raises InputError: the folder holds a run of another recipe or corpus.
+    """
+    chosen = recipe.part(part)
+    labels = corpus.protocol.labels
+    splits = {name: list(corpus.conversations(name)) for name in ("train", "validation")}
+    results = []
+    for seed in seeds or recipe.seeds:
+        run = out / f"seed-{seed}"
+        facts = {
+            "part": part,
+            "seed": seed,
+            "recipe": _facts(chosen),
+            "protocol": corpus.protocol.to_json(),
+            "corpus_sha256": corpus.facts["table_sha256"],
+        }
+        _claim(run, facts)
+        if not (run / "result.json").is_file():
+            _one(run, chosen, labels, splits, facts, progress)
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        if test and "test" not in result:
+            encoder = load_encoder(run / "encoder")
+            result["test"] = scores(encoder, list(corpus.conversations("test")), labels)
+            write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
+        results.append(result)
+    summary = {
+        "recipe": recipe.name,
+        "part": part,
+        "corpus": corpus.protocol.name,
+        "seeds": [one["seed"] for one in results],
+        "validation_weighted_f1": _spread([one["validation_weighted_f1"] for one in results]),
+    }
+    if all("test" in one for one in results):
+        summary["test_weighted_f1"] = _spread([one["test"]["weighted_f1"] for one in results])
+    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def scores(
+    encoder: UtteranceEncoder, conversations: Sequence[Conversation], labels: LabelSet
+) -> dict[str, Any]:
+    """Score an encoder's own classifier on the labelled turns that have its modality.
+
+    :return: `turns`, `weighted_f1`, `accuracy`, `macro_f1`, `class_f1` (label to F1), all 0 to 100.
+    """
+    truth = positions_of(conversations, labels)
+    predicted = classify(encoder, conversations)
+    judged = (truth >= 0) & (predicted >= 0)
+    if not judged.any():
+        raise InputError(f"no turn of this split has a label and {encoder.modality}")
+    right, said = truth[judged].tolist(), predicted[judged].tolist()
+    each = class_f1(right, said, len(labels))
+    return {
+        "turns": len(right),
+        "weighted_f1": weighted_f1(right, said),
+        "accuracy": 100 * float(np.mean(np.equal(right, said))),
+        "macro_f1": float(np.mean(each)),
+        "class_f1": dict(zip(labels, each, strict=True)),
+    }
+
+
+def _one(
+    run: Path,
+    chosen: EncoderRecipe,
+    labels: LabelSet,
+    splits: Mapping[str, Sequence[Conversation]],
+    facts: Mapping[str, Any],
+    progress: Progress,
+) -> None:
+    """Fine-tune with one seed and keep the encoder."""
+    assert chosen.finetune is not None
+    settings = chosen.finetune.model_copy(update={"seed": facts["seed"]})
+    seed_everything(settings.seed)
+    encoder = new_encoder(chosen.kind, chosen.encoder.model_copy(update={"classes": len(labels)}))
+    done = finetune(encoder, splits["train"], splits["validation"], labels, settings, run, progress=progress)
+    if not _is_main():
+        return
+    encoder.save(run / "encoder")
+    result = {
+        **facts,
+        "labels": labels.to_json(),
+        "best_epoch": done.best_epoch,
+        "validation_weighted_f1": done.validation_weighted_f1,
+        "history": list(done.history),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("mister-e", "torch", "transformers", "peft", "accelerate")},
+    }
+    write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _claim(run: Path, facts: Mapping[str, Any]) -> None:
+    """Say what a run folder is for; a folder of another run is refused.
+
+    :raises InputError: names the first field that differs.
+    """
+    path = run / "run.json"
+    facts = json.loads(json.dumps(facts))
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if field := _difference(before, facts):
+            raise InputError(
+                f"{run}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
+                " choose another output folder, or undo the change"
+            )
+    elif _is_main():
+        run.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def _difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
+    """Find the first field that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted(before.keys() | now.keys()):
+            here = f"{place}.{name}".lstrip(".")
+            if found := _difference(before.get(name), now.get(name), here):
+                return found
+        return None
+    return None if before == now else (place, before, now)
+
+
+def _facts(chosen: EncoderRecipe) -> dict[str, Any]:
+    assert chosen.finetune is not None
+    return {
+        "kind": chosen.kind,
+        "encoder": chosen.encoder.model_dump(mode="json"),
+        "finetune": chosen.finetune.model_dump(mode="json", exclude={"seed"}),
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean and standard deviation over seeds (0 for one)."""
+    return {
+        "mean": float(np.mean(values)),
+        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+    }
+
+
+def _is_main() -> bool:
+    """Whether this process is the one that writes."""
+    from accelerate import PartialState
+
+    return bool(PartialState(cpu=True).is_main_process)
