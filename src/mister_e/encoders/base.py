@@ -80,11 +80,12 @@ class UtteranceEncoder(nn.Module, ABC):
 
         :param examples: at least one.
         :param random: in training only: where to crop. None = deterministic.
-        :return: the arguments of `forward`.
+        :return: the arguments of `forward`; besides, `absent` bool `[R]` may say of which turns the
+            modality turned out to be missing.
         """
 
     @abstractmethod
-    def forward(self, **inputs: Tensor) -> Tensor:
+    def forward(self, *args: Any, **inputs: Any) -> Tensor:
         """Embed a batch: `[R, dim]` for the R turns of its examples, in their order."""
 
     @abstractmethod
@@ -142,6 +143,13 @@ def fingerprint(kind: str, config: BaseModel, base: str, weights: Mapping[str, T
     return digest.hexdigest()
 
 
+def device_of(encoder: UtteranceEncoder) -> torch.device:
+    """Device of an encoder, even of one that has buffers alone."""
+    for tensor in (*encoder.parameters(), *encoder.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
 def batches_by_cost(examples: Sequence[Example], budget: int) -> Iterator[list[int]]:
     """Group examples of like cost, dearest first.
 
@@ -191,14 +199,16 @@ def embed_examples(
     result, present = torch.zeros(count, encoder.dim), torch.zeros(count, dtype=torch.bool)
     training = encoder.training
     encoder.eval()
-    device = next(encoder.parameters()).device
+    device = device_of(encoder)
     done = 0
     for batch in batches_by_cost(examples, budget or encoder.batch_cost):
         chosen = [examples[i] for i in batch]
         inputs = {name: value.to(device) for name, value in encoder.collate(chosen).items()}
         turns = [turn for example in chosen for turn in example.turns]
-        result[turns] = encoder(**inputs).float().cpu()
-        present[turns] = True
+        absent = inputs.pop("absent", torch.zeros(len(turns), dtype=torch.bool)).cpu()
+        embedded = encoder(**inputs).float().cpu()
+        result[turns] = torch.where(absent[:, None], 0.0, embedded)
+        present[turns] = ~absent
         done += len(turns)
         progress("embed", done, count)
     encoder.train(training)

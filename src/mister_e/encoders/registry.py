@@ -23,6 +23,7 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
+    "features": Kind("mister_e.encoders.features", "FeaturesEncoder", "FeaturesConfig"),
     "text": Kind("mister_e.encoders.text", "TextEncoder", "TextEncoderConfig"),
 }
 

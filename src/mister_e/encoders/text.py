@@ -171,7 +171,7 @@ class TextEncoder(UtteranceEncoder):
             "span_mask": span_mask,
         }
 
-    def forward(self, **inputs: Tensor) -> Tensor:
+    def forward(self, *args: Any, **inputs: Any) -> Tensor:
         """Embed the R turns of prompts to `[R, dim]`, given what `collate` returns."""
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         half = self.config.dtype == "bfloat16"

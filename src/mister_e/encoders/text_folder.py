@@ -36,7 +36,10 @@ _Encoder = TypeVar("_Encoder", bound="TextEncoder")
 
 def identity(encoder: TextEncoder) -> str:
     """Hash what decides the embeddings: configuration, base, tokenizer, and the weights besides the base."""
-    tokens = hashlib.sha256(encoder.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    facts = json.loads(encoder.tokenizer.backend_tokenizer.to_str())
+    # how the last call padded and cut is kept there too, and decides nothing
+    facts |= {"padding": None, "truncation": None}
+    tokens = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     base = identify(encoder.config.base) if encoder.config.lora is not None else ""
     return fingerprint(encoder.kind, encoder.config, f"{base} {tokens}", adapter_weights(encoder))
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mister_e.conversation import Conversation
-from mister_e.encoders.base import UtteranceEncoder, embed_examples
+from mister_e.encoders.base import UtteranceEncoder, device_of, embed_examples
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
 
@@ -50,7 +50,7 @@ def classify(
     training = encoder.training
     encoder.eval()
     embeddings, present = embed_examples(encoder, mine, count)
-    likeliest = encoder.logits(embeddings.to(next(encoder.parameters()).device)).argmax(-1).cpu()
+    likeliest = encoder.logits(embeddings.to(device_of(encoder))).argmax(-1).cpu()
     encoder.train(training)
     found = torch.where(present, likeliest + 1, 0)
     if processes > 1:

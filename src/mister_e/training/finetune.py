@@ -268,6 +268,7 @@ class _Run:
                 (settings.seed, self.position.step, number, accelerator.process_index)
             )
             inputs = self.encoder.collate(chosen, random=random)
+            inputs.pop("absent", None)  # such a turn is learned as one of which nothing is known
             turns = [turn for example in chosen for turn in example.turns]
             targets = torch.from_numpy(self.targets[turns]).to(accelerator.device)
             last = number == len(batches) - 1

@@ -47,8 +47,7 @@ def table_embedded(
     """
     words = [turn for one in conversations for turn in one.texts]
     spoken = [bool(turn.strip()) for turn in words]
-    embedded = torch.zeros(len(words), text.dim)
-    embedded[spoken] = text.embed([turn for turn, real in zip(words, spoken, strict=True) if real])
+    embedded = text.embed_words([one.texts for one in conversations])
     result, first = [], 0
     for one in conversations:
         last = first + len(one)

@@ -13,8 +13,8 @@ import torch
 from mister_e.encoders.speech import Heard, SpeechEncoder, collate
 from mister_e.evaluation.metrics import weighted_f1
 from mister_e.losses import focal_loss
+from mister_e.training.batching import length_bucketed
 from mister_e.training.seeds import generator, seed_everything
-from mister_e.training.text import length_bucketed
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,153 @@
+"""What is embedded once is never computed again, whatever interrupts it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+import torch
+
+from mister_e.corpora import table
+from mister_e.encoders.base import embed
+from mister_e.encoders.features import FeaturesConfig, FeaturesEncoder
+from mister_e.encoders.store import EmbeddingStore
+from mister_e.encoders.text import TextEncoder
+from mister_e.errors import InputError
+from mister_e.pretrained import model_folder
+
+WORDS = ["Oh.", "Yes, I know that.", "No!", None, "What do you mean by that, exactly?", "Oh."]
+
+
+def prepared(folder, talks=6, tone=lambda turn: float(turn)):
+    rows = [
+        {
+            "split": split,
+            "conversation_id": f"{split}{talk}",
+            "turn": turn,
+            "utterance_id": str(turn),
+            "text": text,
+            "label": "glad" if (talk + turn) % 2 else "sad",
+            "tone": tone(turn) if turn else None,
+        }
+        for split in ("train", "val", "test")
+        for talk in range(talks)
+        for turn, text in enumerate(WORDS)
+    ]
+    source = folder.parent / f"{folder.name}.csv"
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(source)
+    return table.prepare(source, folder, features=["tone"])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("corpora") / "talks")
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return TextEncoder.load(model_folder("mini") / "text").eval()
+
+
+@pytest.fixture
+def counted(mini, monkeypatch):
+    """The encoder, and the number of turns that went through it."""
+    seen = []
+    plain = mini.forward
+    monkeypatch.setattr(
+        mini, "forward", lambda **inputs: (seen.append(len(inputs["rows"])), plain(**inputs))[1]
+    )
+    return mini, seen
+
+
+def test_each_turn_is_computed_once(corpus, counted, tmp_path):
+    encoder, seen = counted
+    store = EmbeddingStore.create(tmp_path / "store", corpus)
+    done = store.add(corpus, encoder)
+    assert sum(seen) == len({text for text in WORDS if text})  # no history: the same words, one row
+    assert done["train"].computed == 4
+    assert done["test"].computed == 0
+    assert [one.missing for one in done.values()] == [6, 6, 6]
+    again = EmbeddingStore.create(tmp_path / "store", corpus).add(corpus, encoder)
+    assert sum(seen) == 4
+    assert sum(one.computed for one in again.values()) == 0
+
+
+def test_what_is_read_is_what_the_encoder_says(corpus, mini, tmp_path):
+    store = EmbeddingStore.create(tmp_path / "store", corpus)
+    store.add(corpus, mini, shard=2)
+    features = FeaturesEncoder.from_base(FeaturesConfig())
+    features.fit(features.examples(list(corpus.conversations("train"))))
+    store.add(corpus, features)
+    read = list(EmbeddingStore.load(tmp_path / "store").conversations("validation"))
+    expected, present = embed(mini, list(corpus.conversations("validation")))
+    torch.testing.assert_close(torch.cat([one.text for one in read]), expected, atol=1e-5, rtol=0)
+    assert torch.cat([one.has_text for one in read]).equal(present)
+    assert read[0].has_speech.tolist() == [False, True, True, True, True, True]
+    assert read[0].speech.shape == (6, features.dim)
+    assert read[0].labels.tolist() == [
+        corpus.protocol.labels.index(turn.label) for turn in next(corpus.conversations("validation"))
+    ]
+    assert len(list(store.conversations())) == 18
+
+
+def test_another_encoder_is_refused_and_both_are_named(corpus, mini, tmp_path):
+    store = EmbeddingStore.create(tmp_path / "store", corpus)
+    store.add(corpus, mini, name="mine")
+    other = TextEncoder.load(model_folder("mini") / "text")
+    with torch.no_grad():
+        next(iter(other.project.parameters())).add_(1)
+    with pytest.raises(InputError) as told:
+        store.add(corpus, other, name="yours")
+    for part in (f"mine {mini.identity[:12]}", f"yours {other.identity[:12]}", "choose another store"):
+        assert part in str(told.value)
+
+
+def test_another_corpus_is_refused(corpus, tmp_path):
+    EmbeddingStore.create(tmp_path / "store", corpus)
+    other = prepared(tmp_path / "other", talks=2)
+    with pytest.raises(InputError, match=r"holds embeddings of .*choose another store"):
+        EmbeddingStore.create(tmp_path / "store", other)
+
+
+def test_a_missing_store_and_a_damaged_shard_are_named(corpus, mini, tmp_path):
+    with pytest.raises(InputError, match="no store there"):
+        EmbeddingStore.load(tmp_path / "none")
+    store = EmbeddingStore.create(tmp_path / "store", corpus)
+    store.add(corpus, mini)
+    shard = tmp_path / "store" / "text" / "000000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"000000\.safetensors: damaged"):
+        list(EmbeddingStore.load(tmp_path / "store").conversations())
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from mister_e.corpora.store import Corpus
+from mister_e.encoders.store import EmbeddingStore
+from mister_e.encoders.text import TextEncoder
+from mister_e.pretrained import model_folder
+encoder = TextEncoder.load(model_folder("mini") / "text")
+encoder.batch_cost = 1
+corpus = Corpus.load(sys.argv[1])
+def told(stage, done, total):
+    time.sleep(0.3)
+EmbeddingStore.create(Path(sys.argv[2]), corpus).add(corpus, encoder, shard=1, progress=told)
+"""
+
+
+def test_a_killed_run_keeps_its_shards(corpus, counted, tmp_path):
+    encoder, seen = counted
+    script, store = tmp_path / "slow.py", tmp_path / "store"
+    script.write_text(SLOW)
+    with subprocess.Popen([sys.executable, str(script), str(corpus.folder), str(store)]) as run:
+        while run.poll() is None and len(list(store.glob("text/*.safetensors"))) < 2:
+            time.sleep(0.01)
+        os.kill(run.pid, signal.SIGKILL)
+    kept = len(list(store.glob("text/*.safetensors")))
+    assert 2 <= kept < 4
+    EmbeddingStore.create(store, corpus).add(corpus, encoder)
+    assert sum(seen) == 4 - kept
