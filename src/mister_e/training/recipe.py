@@ -83,7 +83,10 @@ class Recipe(BaseModel):
 
     def to_yaml(self) -> str:
         """The recipe as it was resolved."""
-        return str(yaml.safe_dump(_plain(self), sort_keys=False, allow_unicode=True))
+        data = _plain(self)
+        for part in PARTS:
+            data.get(part, {}).get("encoder", {}).pop("classes", None)
+        return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from mister_e.encoders.text import TextEncoderConfig
+from mister_e.errors import InputError
+from mister_e.training.recipe import read_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("**/*.yaml"))
+SMALL = """\
+name: small
+text:
+  kind: text
+  encoder: {base: minilm-l6, history: 2}
+  finetune: {epochs: 1}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_recipe_parses_and_its_text_says_the_same(path, tmp_path):
+    read = read_recipe(path)
+    assert read.text is not None
+    again = tmp_path / "again.yaml"
+    again.write_text(read.to_yaml(), encoding="utf-8")
+    assert read_recipe(again) == read
+
+
+def test_there_are_recipes():
+    assert {path.parent.name for path in RECIPES} >= {"meld", "iemocap", "mosi"}
+
+
+def test_fields_can_be_changed(recipe):
+    read = read_recipe(recipe, ["text.finetune.rate=3e-4", "seeds=[4, 5]", "text.encoder.history=0"])
+    assert read.text.finetune.rate == 3e-4
+    assert read.seeds == (4, 5)
+    assert read.text.encoder == TextEncoderConfig(base="minilm-l6", history=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("text.finetune.epochs=none", r"field 'text\.finetune\.epochs'"),
+        ("text.finetune.epoch=3", r"field 'text\.finetune\.epoch': Extra inputs are not permitted"),
+        ("text.encoder.histroy=3", "histroy"),
+        ("text.kind=words", "there is no encoder of kind 'words': the kinds are"),
+        ("text.encoder.classes=7", "classes: leave it out"),
+        ("nonsense", "expected a field and a value"),
+        ("name.more=3", "'name' holds no fields"),
+        ("seeds=[1, 1]", "a seed is named twice"),
+    ],
+)
+def test_what_is_wrong_is_named(recipe, change, message):
+    with pytest.raises(InputError, match=message):
+        read_recipe(recipe, [change])
+
+
+def test_a_broken_file_is_named_with_its_line(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("name: x\ntext: [\n")
+    with pytest.raises(InputError, match=r"broken\.yaml, line 3: not YAML"):
+        read_recipe(path)
+    with pytest.raises(InputError, match="there is no such recipe"):
+        read_recipe(tmp_path / "none.yaml")
+    path.write_text("- a\n")
+    with pytest.raises(InputError, match="expected fields such as name and text, found list"):
+        read_recipe(path)
+
+
+def test_a_part_that_is_not_there_is_named(recipe):
+    with pytest.raises(InputError, match="recipe small: it has no part 'speech'"):
+        read_recipe(recipe).part("speech")
