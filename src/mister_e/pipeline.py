@@ -22,7 +22,7 @@ from mister_e.audio.turns import transcribe_turns
 from mister_e.audio.vad import LONGEST
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import SAMPLE_RATE, Conversation, Utterance
-from mister_e.encoders.speech import SpeechFrontEnd, centred, load_whisper
+from mister_e.encoders.front_end import SpeechFrontEnd, centred, load_whisper
 from mister_e.errors import InputError
 from mister_e.hooks import Progress, silent
 from mister_e.labels import LabelSet

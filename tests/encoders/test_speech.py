@@ -4,15 +4,8 @@ import torch
 
 from mister_e.audio.prosody import STATISTICS
 from mister_e.conversation import SAMPLE_RATE
-from mister_e.encoders.speech import (
-    Heard,
-    SpeechEncoder,
-    SpeechEncoderConfig,
-    SpeechFrontEnd,
-    centred,
-    collate,
-    load_whisper,
-)
+from mister_e.encoders.front_end import Heard, SpeechFrontEnd, centred, load_whisper
+from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig, collate
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from mister_e.config import MixtureConfig
-from mister_e.encoders.speech import Heard, SpeechEncoder, SpeechEncoderConfig
+from mister_e.encoders.front_end import Heard
+from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
 from mister_e.model import MisterE
 from mister_e.training.mix import Pairing, Voices, acted_alone, with_voices, without
 from mister_e.training.mixture import (

@@ -108,6 +108,9 @@ class UtteranceEncoder(nn.Module, ABC):
     def fit(self, examples: Sequence[Example]) -> None:
         """Take what needs no gradient (a standardisation) from the training examples; most do nothing."""
 
+    def keep_in(self, folder: Path) -> None:
+        """Let what is slow to make and the same in every epoch be kept in a folder; most keep nothing."""
+
     def logits(self, embeddings: Tensor) -> Tensor:
         """Classify embeddings `[R, dim]` to `[R, C]` (stage 1 only).
 

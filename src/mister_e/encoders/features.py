@@ -10,14 +10,13 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mister_e.conversation import Conversation
+from mister_e.encoders import plain_folder
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.weights import load_strictly
 from mister_e.errors import InputError
-from mister_e.files import replacing, write_text
 
 #: Standardised features beyond this many standard deviations are cut.
 LIMIT = 5.0
@@ -145,11 +144,7 @@ class FeaturesEncoder(UtteranceEncoder):
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors`, then `encoder.json`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "model.safetensors") as temporary:
-            save_file({name: value.contiguous() for name, value in self.state_dict().items()}, temporary)
-        settings = {"kind": self.kind, "config": self.config.model_dump()}
-        write_text(folder / "encoder.json", json.dumps(settings, indent=2) + "\n")
+        plain_folder.save(self, folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -157,12 +152,8 @@ class FeaturesEncoder(UtteranceEncoder):
 
         :raises InputError: a file or a weight is missing, or one is unexpected.
         """
-        try:
-            settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
-            weights = load_file(folder / "model.safetensors")
-        except FileNotFoundError as error:
-            raise InputError(f"{error.filename}: missing; {folder} is not a whole encoder") from None
-        encoder = cls(FeaturesConfig.model_validate(settings["config"]))
+        config, weights, _ = plain_folder.load(folder, FeaturesConfig)
+        encoder = cls(config)
         load_strictly(encoder, weights, folder / "model.safetensors")
         return encoder
 

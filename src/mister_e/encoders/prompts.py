@@ -1,8 +1,8 @@
 """From the words of conversations to prompts: what a text encoder reads at once.
 
 A prompt is `[start] instruction, turns each with its end mark`. It reads out one turn, or
-`turns_per_prompt` of them: a causal model sees nothing of what follows a turn, so that one pass over a
-stretch of conversation embeds all of its turns.
+`turns_per_prompt` of them: a causal model sees nothing of what follows a turn, and a bidirectional one
+is kept from it (see `turn_mask`), so that one pass over a stretch of conversation embeds all of its turns.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from mister_e.encoders.base import Example
 
@@ -19,12 +22,14 @@ class Prompt:
     """Token ids, and where the turns that are read out stand in them.
 
     :param ids: L token ids.
-    :param spans: first and last + 1 position of each turn, its end mark included.
+    :param spans: first and last + 1 position of each turn that is read out, its end mark included.
+    :param lengths: tokens of the head (what is before all turns), then of each turn, history included.
     :param start: tokens at the beginning that belong to every turn, such as `[CLS]`.
     """
 
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
+    lengths: tuple[int, ...]
     start: int
 
 
@@ -76,6 +81,8 @@ def prompts(
     :return: one example a prompt; its cost is its tokens.
     """
     marks = Marks.of(tokenizer)
+    # what stands before several turns is none of theirs
+    pooled = marks.pooled and turns_per_prompt == 1
     head = [*marks.start]
     if instruction:
         head += [*tokenizer(instruction, add_special_tokens=False)["input_ids"], *marks.end]
@@ -100,7 +107,16 @@ def prompts(
                 before -= 1
                 size += len(turns[before])
             examples.append(
-                _example(head, turns, before, first, last, marks, [numbered + i for i in spoken[first:last]])
+                _example(
+                    head,
+                    turns,
+                    before,
+                    first,
+                    last,
+                    marks,
+                    pooled,
+                    [numbered + i for i in spoken[first:last]],
+                )
             )
             first = last
         numbered += len(words)
@@ -114,6 +130,7 @@ def _example(
     first: int,
     last: int,
     marks: Marks,
+    pooled: bool,
     numbers: list[int],
 ) -> Example:
     """Join the turns `before` to `last`; those from `first` on are read out."""
@@ -123,5 +140,25 @@ def _example(
         if i >= first:
             spans.append((len(ids), len(ids) + len(turns[i])))
         ids += turns[i]
-    start = len(marks.start) if marks.pooled else 0
-    return Example(tuple(numbers), len(ids), Prompt(tuple(ids), tuple(spans), start))
+    lengths = (len(head), *(len(turns[i]) for i in range(before, last)))
+    start = len(marks.start) if pooled else 0
+    return Example(tuple(numbers), len(ids), Prompt(tuple(ids), tuple(spans), lengths, start))
+
+
+def turn_mask(read: Sequence[Prompt], longest: int) -> Tensor:
+    """Let each token of a prompt see its own turn, the turns before it and the head; no later turn.
+
+    So a bidirectional model, too, embeds each turn as if the later ones were not there. The head sees
+    itself alone.
+
+    :param read: B prompts.
+    :param longest: L, the length that they are padded to.
+    :return: bool `[B, 1, L, L]`, True = row may look at column; a pad sees all that is real.
+    """
+    turn = torch.full((len(read), longest), -1)
+    for row, prompt in enumerate(read):
+        numbers = torch.arange(len(prompt.lengths)).repeat_interleave(torch.tensor(prompt.lengths))
+        turn[row, : len(numbers)] = numbers
+    real = turn >= 0
+    reach = torch.where(real, turn, longest)
+    return (real[:, None, :] & (turn[:, None, :] <= reach[:, :, None]))[:, None]

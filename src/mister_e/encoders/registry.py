@@ -24,6 +24,7 @@ class Kind(NamedTuple):
 
 KINDS: Mapping[str, Kind] = {
     "features": Kind("mister_e.encoders.features", "FeaturesEncoder", "FeaturesConfig"),
+    "frames": Kind("mister_e.encoders.speech", "SpeechEncoder", "SpeechEncoderConfig"),
     "text": Kind("mister_e.encoders.text", "TextEncoder", "TextEncoderConfig"),
 }
 

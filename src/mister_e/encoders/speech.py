@@ -2,119 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from mister_e.audio.level import normalise_level, speech_bounds
-from mister_e.audio.prosody import STATISTICS, prosody
-from mister_e.audio.vad import LONGEST
-from mister_e.conversation import SAMPLE_RATE
+from mister_e.audio.prosody import STATISTICS
+from mister_e.conversation import SAMPLE_RATE, Clip, Conversation, Utterance
+from mister_e.encoders import plain_folder
+from mister_e.encoders.backbone import identify
+from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
+from mister_e.encoders.content import sound_keys
+from mister_e.encoders.front_end import (
+    FRAME_DIM,
+    SAMPLES_A_FRAME,
+    Heard,
+    SpeechFrontEnd,
+    centred,
+    load_heard,
+    load_whisper,
+    save_heard,
+)
 from mister_e.encoders.pooling import AttentiveStatisticsPooling
-from mister_e.encoders.weights import wheel_folder
+from mister_e.encoders.weights import load_strictly
 from mister_e.errors import InputError
 
-if TYPE_CHECKING:
-    from faster_whisper import WhisperModel
-
-#: Less sound than this is no speech.
-MIN_SECONDS = 0.05
-#: Turns are padded to multiples of this before the encoder, so that turns of one length make a
-#: batch and the result depends on the turn alone, never on its neighbours in the batch.
-GRID_SECONDS = 0.5
-#: Samples behind one frame of the encoder: a hop of 160 and a stride of 2.
-SAMPLES_A_FRAME = 320
-FRAME_DIM = 384
-
 _LOGARITHMIC = {"duration", "avg_pitch", "pitch_std", "pitch_range"}
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the front end hears in a turn.
-
-    :param frames: float32 `[F, 384]`, 50 a second; None where only statistics are known.
-    :param statistics: float32 `[8]` as `audio.prosody.STATISTICS`, intensity still absolute
-        (see `centred`); NaN = undefined.
-    """
-
-    frames: NDArray[np.float32] | None
-    statistics: NDArray[np.float32]
-
-    @property
-    def length(self) -> int:
-        """Number of frames F; 0 without frames."""
-        return 0 if self.frames is None else len(self.frames)
-
-
-def load_whisper(*, threads: int = 0) -> WhisperModel:
-    """Whisper tiny.en from its wheel, on the CPU: one copy serves recognition and embedding.
-
-    :param threads: threads of one call; 0 = the library's default.
-    """
-    from faster_whisper import WhisperModel
-
-    return WhisperModel(
-        str(wheel_folder("whisper-tiny.en")),
-        device="cpu",
-        compute_type="int8",
-        cpu_threads=threads,
-    )
-
-
-class SpeechFrontEnd:
-    """From samples to frames and statistics; the same for training and for use.
-
-    Leading and trailing silence is cut and the level is normalised first, so that neither the gain
-    of a recording nor the way a turn was cut reaches the frames.
-    """
-
-    def __init__(self, whisper: WhisperModel) -> None:
-        self.whisper = whisper
-
-    def hear(
-        self, turns: Sequence[NDArray[np.float32]], *, batch_seconds: float = 30.0
-    ) -> list[Heard | None]:
-        """Frames and statistics of turns.
-
-        :param turns: float32 `[N]` each, at `SAMPLE_RATE`.
-        :param batch_seconds: audio in one call of the encoder.
-        :return: one `Heard` a turn, in the given order; None for a turn with less than
-            `MIN_SECONDS` of sound: its speech is missing.
-        """
-        sounding = [self._sounding(samples) for samples in turns]
-        heard: list[Heard | None] = [None] * len(turns)
-        grid = int(GRID_SECONDS * SAMPLE_RATE)
-        lengths = [-(-len(samples) // grid) * grid for samples in sounding]
-        audible = [i for i, samples in enumerate(sounding) if len(samples) >= MIN_SECONDS * SAMPLE_RATE]
-        order = sorted(audible, key=lambda i: lengths[i])
-        while order:
-            length = lengths[order[0]]
-            most = max(1, int(batch_seconds * SAMPLE_RATE / length))
-            batch = [i for i in order[:most] if lengths[i] == length]
-            order = order[len(batch) :]
-            level = [normalise_level(sounding[i]) for i in batch]
-            frames = self._encode(np.stack([np.pad(one, (0, length - len(one))) for one in level]))
-            for i, encoded in zip(batch, frames, strict=True):
-                real = encoded[: len(sounding[i]) // SAMPLES_A_FRAME]
-                heard[i] = Heard(real, prosody(sounding[i]).to_array())
-        return heard
-
-    def _sounding(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut leading and trailing silence, and what is over Whisper's window."""
-        first, last = speech_bounds(samples)
-        return samples[first:last][: int(LONGEST * SAMPLE_RATE)]
-
-    def _encode(self, padded: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Encode `[B, N]` samples to `[B, N / 320, 384]` frames."""
-        mel = np.stack([self.whisper.feature_extractor(row, padding=0) for row in padded])
-        return np.asarray(self.whisper.encode(mel), dtype=np.float32)
+#: A clip that does not say how long it is counts as one of this length when batches are made.
+_USUAL_SECONDS = 4.0
 
 
 class SpeechEncoderConfig(BaseModel):
@@ -124,6 +46,7 @@ class SpeechEncoderConfig(BaseModel):
     :param embedding_dim: width of the embedding.
     :param attention_hidden: hidden width of the attentive pooling.
     :param dropout: on the pooled vector and before the classifier, in training only.
+    :param crop_seconds: in fine-tuning a random stretch of this length stands for a longer turn.
     :param classes: size of the classifier that fine-tuning uses.
     """
 
@@ -133,16 +56,52 @@ class SpeechEncoderConfig(BaseModel):
     embedding_dim: int = Field(128, gt=0)
     attention_hidden: int = Field(64, gt=0)
     dropout: float = Field(0.2, ge=0, lt=1)
+    crop_seconds: float = Field(4.0, gt=0.1)
     classes: int = Field(7, ge=2)
 
 
-class SpeechEncoder(nn.Module):
+@dataclass(frozen=True)
+class _Sound:
+    """What a turn brings: a clip, or the statistics that a table holds."""
+
+    clip: Clip | None
+    statistics: dict[str, float]
+
+    @classmethod
+    def of(cls, turn: Utterance) -> Self | None:
+        """Take it from a turn; None = neither is there."""
+        features = turn.custom.get("features") or {}
+        known = {name: float(features[name]) for name in STATISTICS if features.get(name) is not None}
+        return cls(turn.audio, known) if turn.audio is not None or known else None
+
+    @property
+    def length(self) -> int:
+        """Frames, about; 1 without a clip."""
+        if self.clip is None:
+            return 1
+        if self.clip.samples is not None:
+            return 1 + len(self.clip.samples) // SAMPLES_A_FRAME
+        seconds = _USUAL_SECONDS if self.clip.end is None else self.clip.end - self.clip.start
+        return 1 + int(seconds * SAMPLE_RATE / SAMPLES_A_FRAME)
+
+    def as_heard(self) -> Heard:
+        """Statistics without frames."""
+        return Heard(None, np.array([self.statistics.get(name, np.nan) for name in STATISTICS], np.float32))
+
+
+class SpeechEncoder(UtteranceEncoder):
     """Attentive statistics pooling of frames, joined with prosody, projected to the embedding.
+
+    A conversation is one example: loudness counts relative to the others of its turns.
 
     Frames may be missing (a corpus that holds statistics alone): a learned vector stands for them.
     Statistics that are undefined (NaN) count as average, and a flag says so.
     """
 
+    modality: ClassVar[Literal["speech"]] = "speech"
+    kind: ClassVar[str] = "frames"
+    batch_cost: ClassVar[int] = 20_000
+    config: SpeechEncoderConfig
     statistics_mean: Tensor
     statistics_std: Tensor
     logarithmic: Tensor
@@ -163,6 +122,122 @@ class SpeechEncoder(nn.Module):
         self.classify = nn.Sequential(
             nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(self.dim, config.classes)
         )
+        self._front_end: SpeechFrontEnd | None = None
+        self._kept: Path | None = None
+
+    @classmethod
+    def from_base(cls, config: SpeechEncoderConfig) -> Self:
+        """Start with a new pooling head; the base hears, and is not trained.
+
+        :raises InputError: the base is not the bundled Whisper.
+        """
+        if config.base != "whisper-tiny.en":
+            raise InputError(
+                f"base {config.base!r}: frames come from the bundled 'whisper-tiny.en';"
+                " for other bases take an encoder of kind speech-model or audio-llm"
+            )
+        return cls(config)
+
+    def keep_in(self, folder: Path) -> None:
+        """Let frames be kept in a folder: every epoch and every seed hears the same."""
+        self._kept = folder
+
+    def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
+        """Give each conversation, with the turns that bring a clip or statistics; the cost is in frames."""
+        found, first = [], 0
+        for one in conversations:
+            sounds = {first + i: sound for i, turn in enumerate(one) if (sound := _Sound.of(turn))}
+            first += len(one)
+            if sounds:
+                longest = max(sound.length for sound in sounds.values())
+                found.append(Example(tuple(sounds), longest * len(sounds), tuple(sounds.values())))
+        return found
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Standardise by the statistics of the training turns."""
+        rows = [centred(self._statistics(self._hear(one.content))) for one in examples]
+        self.fit_statistics(torch.from_numpy(np.concatenate(rows)))
+
+    def collate(
+        self, examples: Sequence[Example], *, random: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Hear conversations.
+
+        :return: `frames` `[R, F, 384]`, `frame_mask` `[R, F]`, `statistics` `[R, 8]` and `absent` `[R]`.
+        """
+        heard: list[Heard] = []
+        absent: list[bool] = []
+        for one in examples:
+            turns = self._hear(one.content)
+            for turn, statistics in zip(turns, centred(self._statistics(turns)), strict=True):
+                absent.append(turn is None)
+                heard.append(Heard(None if turn is None else turn.frames, statistics))
+        if random is not None:
+            most = int(self.config.crop_seconds * SAMPLE_RATE / SAMPLES_A_FRAME)
+            heard = [_cropped(turn, most, random) for turn in heard]
+        frames, mask, table = collate(heard)
+        return {"frames": frames, "frame_mask": mask, "statistics": table, "absent": torch.tensor(absent)}
+
+    def content_keys(self, conversations: Sequence[Conversation]) -> list[str | None]:
+        """Hash the sound of each turn and of its conversation, to which loudness is relative."""
+        keys: list[str | None] = []
+        for one in conversations:
+            sounds = [_Sound.of(turn) for turn in one]
+            own = [
+                None if sound is None else _key(sound, heard)
+                for sound, heard in zip(sounds, sound_keys([one]), strict=True)
+            ]
+            whole = _digest(own)
+            keys += [None if key is None else _digest([key, whole]) for key in own]
+        return keys
+
+    @property
+    def identity(self) -> str:
+        """One SHA-256 over configuration, the bundled Whisper and the weights."""
+        return fingerprint(self.kind, self.config, identify(self.config.base), self.state_dict())
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors`, then `encoder.json`."""
+        plain_folder.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        :raises InputError: a file or a weight is missing, or one is unexpected.
+        """
+        config, weights, _ = plain_folder.load(folder, SpeechEncoderConfig)
+        encoder = cls.from_base(config)
+        load_strictly(encoder, weights, folder / "model.safetensors")
+        return encoder
+
+    def _hear(self, sounds: Sequence[_Sound]) -> list[Heard | None]:
+        """Hear the turns of a conversation; what is kept is not heard again."""
+        result: list[Heard | None] = [sound.as_heard() for sound in sounds]
+        clips = {i: sound.clip for i, sound in enumerate(sounds) if sound.clip is not None}
+        if not clips:
+            return result
+        turns = tuple(Utterance(str(i), audio=clip) for i, clip in clips.items())
+        path = None
+        if self._kept is not None:
+            path = self._kept / f"{_digest(sound_keys([Conversation('kept', turns)]))}.npz"
+        if path is not None and path.is_file():
+            heard = load_heard(path)
+        else:
+            if self._front_end is None:
+                self._front_end = SpeechFrontEnd(load_whisper())
+            heard = self._front_end.hear([clip.load() for clip in clips.values()])
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_heard(path, heard)
+        for i, turn in zip(clips, heard, strict=True):
+            result[i] = turn
+        return result
+
+    @staticmethod
+    def _statistics(heard: Sequence[Heard | None]) -> np.ndarray:
+        silent = np.full(len(STATISTICS), np.nan, dtype=np.float32)
+        return np.stack([silent if turn is None else turn.statistics for turn in heard])
 
     def fit_statistics(self, statistics: Tensor) -> None:
         """Standardise by the statistics of the training turns.
@@ -207,11 +282,6 @@ class SpeechEncoder(nn.Module):
         """Put durations and pitches on scales on which equal steps sound equal; decibels stay."""
         return torch.where(self.logarithmic, statistics.clamp(min=1e-2).log(), statistics)
 
-    def logits(self, embeddings: Tensor) -> Tensor:
-        """Classify embeddings `[N, dim]` to `[N, C]` (stage 1 only)."""
-        logits: Tensor = self.classify(embeddings)
-        return logits
-
     @torch.inference_mode()
     def pool_heard(self, heard: Sequence[Heard], *, batch_frames: int = 20_000) -> Tensor:
         """Pool what was heard, in batches of like length.
@@ -232,19 +302,6 @@ class SpeechEncoder(nn.Module):
         return result
 
 
-def centred(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Make intensity relative to the recording: the gain of a microphone says nothing.
-
-    :param statistics: `[T, 8]`, the turns of one recording; NaN = undefined.
-    :return: the same with the recording's median taken off `avg_intensity`.
-    """
-    result = np.array(statistics, dtype=np.float32)
-    column = result[:, STATISTICS.index("avg_intensity")]
-    if not np.isnan(column).all():
-        column -= np.nanmedian(column)
-    return result
-
-
 def collate(heard: Sequence[Heard]) -> tuple[Tensor, Tensor, Tensor]:
     """Pad turns to one batch.
 
@@ -262,3 +319,20 @@ def collate(heard: Sequence[Heard]) -> tuple[Tensor, Tensor, Tensor]:
             frames[row, : len(turn.frames)] = torch.from_numpy(turn.frames.astype(np.float32, copy=False))
             mask[row, : len(turn.frames)] = True
     return frames, mask, torch.from_numpy(np.stack([turn.statistics for turn in heard]))
+
+
+def _cropped(turn: Heard, most: int, random: np.random.Generator) -> Heard:
+    """Show a random stretch of at most so many frames."""
+    extra = turn.length - most
+    if turn.frames is None or extra <= 0:
+        return turn
+    first = int(random.integers(extra + 1))
+    return replace(turn, frames=turn.frames[first : first + most])
+
+
+def _key(sound: _Sound, heard: str | None) -> str:
+    return heard if heard is not None else _digest([json.dumps(sound.statistics, sort_keys=True)])
+
+
+def _digest(keys: Sequence[str | None]) -> str:
+    return hashlib.sha256(json.dumps(list(keys)).encode()).hexdigest()

@@ -17,8 +17,11 @@ from mister_e.encoders.backbone import Precision, load_backbone
 from mister_e.encoders.base import Example, UtteranceEncoder, embed_examples
 from mister_e.encoders.lora import LoraSettings, add_lora
 from mister_e.encoders.pooling import PoolingName, pooling
-from mister_e.encoders.prompts import Prompt, prompts
+from mister_e.encoders.prompts import Prompt, prompts, turn_mask
 from mister_e.errors import InputError
+
+#: Bidirectional models that take a mask of their own over pairs of tokens.
+MASKABLE = ("bert", "roberta", "xlm-roberta")
 
 
 class TextEncoderConfig(BaseModel):
@@ -34,8 +37,8 @@ class TextEncoderConfig(BaseModel):
     :param dtype: precision of the base's weights; a base that is trained whole is float32.
     :param instruction: said once, before the turns.
     :param history: turns with words that are read before the one whose tokens are pooled.
-    :param turns_per_prompt: turns that one prompt reads out. More than 1 needs a causal model: each turn
-        then sees `history` to `history + turns_per_prompt - 1` earlier ones, at a fraction of the cost.
+    :param turns_per_prompt: turns that one prompt reads out. With more than 1 each turn sees `history` to
+        `history + turns_per_prompt - 1` earlier ones, at a fraction of the cost, and never a later one.
     :param max_prompt_tokens: longer prompts lose their oldest history.
     :param gradient_checkpointing: trade time for memory in training.
     :param four_bit: a base of four bits; needs a GPU and `bitsandbytes`.
@@ -83,10 +86,11 @@ class TextEncoder(UtteranceEncoder):
         self.config = config
         self.tokenizer = tokenizer
         hidden = int(backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        if config.turns_per_prompt > 1 and not is_causal(backbone):
+        self.by_turns = config.turns_per_prompt > 1 and not is_causal(backbone)
+        if self.by_turns and backbone.config.model_type not in MASKABLE:  # type: ignore[union-attr, operator]
             raise InputError(
-                f"turns_per_prompt: {config.base!r} reads in both directions, so that a turn would see"
-                " what follows it; set turns_per_prompt: 1"
+                f"turns_per_prompt: {config.base!r} reads in both directions, and a turn would see"
+                f" what follows it (only {', '.join(MASKABLE)} can be kept from it); set turns_per_prompt: 1"
             )
         if config.lora is not None:
             backbone = add_lora(backbone, config.lora)
@@ -143,7 +147,8 @@ class TextEncoder(UtteranceEncoder):
 
         :param examples: of `examples`, B of them with R turns together.
         :param random: not used: a text is never cropped at random.
-        :return: `input_ids` and `attention_mask` `[B, L]`; for each turn its prompt `rows` `[R]`, and the
+        :return: `input_ids` and `attention_mask` `[B, L]` (`[B, 1, L, L]` where a bidirectional model reads
+            several turns); for each turn its prompt `rows` `[R]`, and the
             `positions` `[R, S]` of its tokens there, real where `span_mask` `[R, S]` is True.
         """
         read: list[Prompt] = [example.content for example in examples]
@@ -165,7 +170,7 @@ class TextEncoder(UtteranceEncoder):
             span_mask[turn, : len(place)] = True
         return {
             "input_ids": input_ids,
-            "attention_mask": attention_mask,
+            "attention_mask": turn_mask(read, longest) if self.by_turns else attention_mask,
             "rows": torch.tensor(rows),
             "positions": positions,
             "span_mask": span_mask,
@@ -174,6 +179,10 @@ class TextEncoder(UtteranceEncoder):
     def forward(self, *args: Any, **inputs: Any) -> Tensor:
         """Embed the R turns of prompts to `[R, dim]`, given what `collate` returns."""
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        if self.by_turns:
+            mask = torch.zeros(mask.shape, device=mask.device).masked_fill(
+                ~mask, torch.finfo(torch.float32).min
+            )
         half = self.config.dtype == "bfloat16"
         with torch.autocast(ids.device.type, torch.bfloat16) if half else nullcontext():
             states = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state

@@ -10,8 +10,7 @@ import numpy as np
 
 from mister_e.audio.decode import read_clip
 from mister_e.audio.prosody import STATISTICS
-from mister_e.encoders.speech import FRAME_DIM, Heard, SpeechFrontEnd, centred
-from mister_e.files import replacing
+from mister_e.encoders.front_end import Heard, SpeechFrontEnd, centred, load_heard, save_heard
 from mister_e.training.turns import ActedClip
 
 log = logging.getLogger(__name__)
@@ -41,24 +40,10 @@ def hear_clips(clips: Sequence[ActedClip], front_end: SpeechFrontEnd, folder: Pa
 
 
 def _hear_piece(clips: Sequence[ActedClip], front_end: SpeechFrontEnd, path: Path) -> None:
-    results = front_end.hear([read_clip(clip.path, clip.start, clip.end, None) for clip in clips])
-    silent = Heard(None, np.full(len(STATISTICS), np.nan, dtype=np.float32))
-    turns = [silent if turn is None else turn for turn in results]
-    frames = [np.zeros((0, FRAME_DIM), np.float32) if t.frames is None else t.frames for t in turns]
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            frames=np.concatenate(frames).astype(np.float16),
-            lengths=np.array([len(one) for one in frames]),
-            statistics=np.stack([turn.statistics for turn in turns]),
-        )
+    save_heard(path, front_end.hear([read_clip(clip.path, clip.start, clip.end, None) for clip in clips]))
 
 
 def _read_piece(path: Path) -> list[Heard]:
-    with np.load(path) as stored:
-        frames = np.split(stored["frames"], np.cumsum(stored["lengths"])[:-1])
-        statistics = stored["statistics"]
-    return [
-        Heard(one if len(one) else None, centred(row[None])[0])
-        for one, row in zip(frames, statistics, strict=True)
-    ]
+    silent = Heard(None, np.full(len(STATISTICS), np.nan, dtype=np.float32))
+    turns = [silent if turn is None else turn for turn in load_heard(path)]
+    return [Heard(turn.frames, centred(turn.statistics[None])[0]) for turn in turns]

@@ -18,14 +18,8 @@ import torch
 
 from mister_e.config import MixtureConfig
 from mister_e.conversation import Conversation, Utterance
-from mister_e.encoders.speech import (
-    Heard,
-    SpeechEncoder,
-    SpeechEncoderConfig,
-    SpeechFrontEnd,
-    centred,
-    load_whisper,
-)
+from mister_e.encoders.front_end import Heard, SpeechFrontEnd, centred, load_whisper
+from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
 from mister_e.encoders.text import TextEncoder, TextEncoderConfig
 from mister_e.files import write_text
 from mister_e.labels import MELD_EMOTIONS

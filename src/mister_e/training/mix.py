@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mister_e.encoders.speech import Heard, SpeechEncoder, centred
+from mister_e.encoders.front_end import Heard, centred
+from mister_e.encoders.speech import SpeechEncoder
 from mister_e.encoders.text import TextEncoder
 from mister_e.training.mixture import Embedded
 from mister_e.training.speech import LabelledSpeech, balanced_draws

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mister_e.encoders.speech import Heard, SpeechEncoder, collate
+from mister_e.encoders.front_end import Heard
+from mister_e.encoders.speech import SpeechEncoder, collate
 from mister_e.evaluation.metrics import weighted_f1
 from mister_e.losses import focal_loss
 from mister_e.training.batching import length_bucketed

@@ -119,6 +119,7 @@ def _one(
     settings = chosen.finetune.model_copy(update={"seed": facts["seed"]})
     seed_everything(settings.seed)
     encoder = new_encoder(chosen.kind, chosen.encoder.model_copy(update={"classes": len(labels)}))
+    encoder.keep_in(run.parent / "kept")
     done = finetune(encoder, splits["train"], splits["validation"], labels, settings, run, progress=progress)
     if not _is_main():
         return
