@@ -1,8 +1,9 @@
-"""Write the generated parts of README.md and docs/data.md: `python benchmarks/tables.py`.
+"""Write the generated parts of README.md, docs/data.md and docs/results.md: `python benchmarks/tables.py`.
 
 Each part stands between two comments; `--check` changes nothing and fails where one is out of date.
 The numbers come from the models' `config.json` and from `benchmarks/speed.json`; `speed_long.json` is
-`benchmarks/speed.py --minutes 180 --runs 1 --ways analyze`.
+`benchmarks/speed.py --minutes 180 --runs 1 --ways analyze`. Scores come from `benchmarks/results/*.json`,
+one file a corpus, see `results`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ README = ROOT / "README.md"
 DATA = ROOT / "docs" / "data.md"
 SPEED = ROOT / "benchmarks" / "speed.json"
 PREPARE = ROOT / "benchmarks" / "prepare.json"
+RESULTS = ROOT / "benchmarks" / "results"
+RESULTS_PAGE = ROOT / "docs" / "results.md"
 LONG = ROOT / "benchmarks" / "speed_long.json"
 
 
@@ -106,6 +109,65 @@ def preparing() -> str:
     )
 
 
+def results(folder: Path = RESULTS) -> str:
+    """Tables of what was measured, corpus by corpus in the order of the files' names.
+
+    A file holds one corpus; a score is `{"mean": …, "sd": …}` as `mister-e evaluate` writes it (no `sd` for
+    one run), in percent but for `ece`::
+
+        {"corpus": "MELD-7", "turns": {"validation": 1109, "test": 2610},
+         "embeddings": "what the models saw, in words",
+         "rows": [{"model": "mixture", "variant": "tuned", "seeds": [0, 1, 2, 3, 4],
+                   "validation": {"weighted_f1": …},
+                   "test": {"weighted_f1": …, "accuracy": …, "macro_f1": …, "ece": …}}],
+         "published": [{"system": "MiSTER-E", "weighted_f1": 69.5, "differs": "about 15 B parameters"}]}
+
+    `variant` and `published` may be left out; `seeds` is null where no seed changes anything. The row that is
+    best on validation is bold: test decides nothing.
+
+    :param folder: holds the files.
+    :raises ValueError: a file lacks a field; both are named.
+    """
+    parts = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            parts.append(_corpus(json.loads(path.read_text(encoding="utf-8"))))
+        except KeyError as error:
+            raise ValueError(f"{path}: no field {error}") from None
+    return "\n\n".join(parts)
+
+
+def _corpus(result: dict[str, Any]) -> str:
+    """Heading and tables of one corpus."""
+    turns, rows = result["turns"], result["rows"]
+    best = max(rows, key=lambda row: row["validation"]["weighted_f1"]["mean"])
+    lines = [
+        f"### {result['corpus']}",
+        "",
+        f"{turns['validation']:,} turns of validation, {turns['test']:,} of test. {result['embeddings']}",
+        "",
+        "| model | seeds | validation: weighted F1 | test: weighted F1 | accuracy | macro F1 | ECE |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name = ", ".join(filter(None, [row["model"], row.get("variant")]))
+        cells = [name, "-" if row["seeds"] is None else str(len(row["seeds"]))]
+        cells.append(spread(row["validation"]["weighted_f1"]))
+        cells += [spread(row["test"][score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
+        cells.append(spread(row["test"]["ece"], 3))
+        lines.append("| " + " | ".join(f"**{cell}**" if row is best else cell for cell in cells) + " |")
+    if published := result.get("published"):
+        lines += ["", "| published | test: weighted F1 | what differs |", "|---|---|---|"]
+        lines += [f"| {one['system']} | {one['weighted_f1']:.1f} | {one['differs']} |" for one in published]
+    return "\n".join(lines)
+
+
+def spread(score: dict[str, float | None], places: int = 1) -> str:
+    """Write mean ± sd, or the mean alone."""
+    deviation = score.get("sd")
+    return f"{score['mean']:.{places}f}" + ("" if deviation is None else f" ± {deviation:.{places}f}")
+
+
 def demo() -> str:
     """What `make demo` prints."""
     command = [
@@ -142,6 +204,8 @@ def main() -> int:
         README: {"models": models(), "speed": speed()},
         DATA: {"protocols": protocols(), "preparing": preparing()},
     }
+    if RESULTS_PAGE.is_file():
+        pages[RESULTS_PAGE] = {"results": results()}
     if not arguments.check:
         pages[README]["demo output"] = demo()
     stale = 0

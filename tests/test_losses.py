@@ -14,7 +14,7 @@ from mister_e.losses import (
     mixture_loss,
     supervised_contrastive_loss,
 )
-from mister_e.model import MixtureOutput
+from mister_e.model import MixtureOutput, expert_presence
 
 CLASSES = 4
 few = settings(max_examples=20, deadline=None)
@@ -239,8 +239,9 @@ def test_consistency_is_finite_where_half_precision_would_overflow():
 # the whole
 
 
-def random_output(random, batch=3, length=5):
+def random_output(random, has_speech, has_text, batch=3, length=5):
     return MixtureOutput(
+        present=expert_presence(has_speech, has_text),
         logits=normal(random, batch, length, CLASSES).requires_grad_(),
         experts=normal(random, batch, length, 3, CLASSES).requires_grad_(),
         gate=normal(random, batch, length, 3).softmax(-1),
@@ -253,7 +254,7 @@ def random_output(random, batch=3, length=5):
 @few
 def test_the_whole_is_the_sum_of_its_parts(seed):
     random, labels, mask, has_speech, has_text = random_turns(seed)
-    output = random_output(random)
+    output = random_output(random, has_speech, has_text)
     there = [has_speech, has_text, has_speech & has_text]
     share = torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=torch.float64)
 
@@ -261,8 +262,6 @@ def test_the_whole_is_the_sum_of_its_parts(seed):
         output,
         labels,
         mask=mask,
-        has_text=has_text,
-        has_speech=has_speech,
         weights=LossWeights(gamma=2, contrastive=0.7, consistency=0.3, class_weights=tuple(share.tolist())),
     )
 
@@ -284,14 +283,12 @@ def test_the_whole_is_the_sum_of_its_parts(seed):
 
 def test_nothing_to_learn_from_is_zero_with_a_gradient():
     random, labels, mask, has_speech, _ = random_turns(seed=5)
-    output = random_output(random)
+    output = random_output(random, has_speech, ~has_speech)
 
     loss = mixture_loss(
         output,
         torch.full_like(labels, -1),
         mask=mask,
-        has_text=~has_speech,
-        has_speech=has_speech,
         weights=LossWeights(),
     )
     loss.backward()

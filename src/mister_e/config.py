@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+from mister_e.analysis import EXPERTS
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Expert = Literal["speech", "text", "fusion"]
 
 
 class MixtureConfig(BaseModel):
@@ -27,6 +30,12 @@ class MixtureConfig(BaseModel):
     :param head_dropout: share dropped of what the attention heads give, before it joins the residual.
     :param gate_hidden: width of the gate's only hidden layer.
     :param gate_temperature: what the gate's scores are divided by; higher trusts the experts more evenly.
+    :param experts: which experts there are; one alone needs no gate.
+    :param convolutions: False = the GRU reads the embeddings themselves.
+    :param gru: False = no recurrence: what the convolutions give joins the skip at once.
+    :param gate: how the experts become one: weights from a network, equal weights, those of the
+        majority, or "concatenation": a classifier over what the experts represent, without weights.
+    :param gate_input: what a learned gate looks at.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,13 +55,25 @@ class MixtureConfig(BaseModel):
     head_dropout: Probability = 0.5
     gate_hidden: PositiveInt = 10
     gate_temperature: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    experts: tuple[Expert, ...] = Field(default=("speech", "text", "fusion"), min_length=1)
+    convolutions: bool = True
+    gru: bool = True
+    gate: Literal["learned", "average", "vote", "concatenation"] = "learned"
+    gate_input: Literal["logits", "representations"] = "logits"
+
+    @field_validator("experts")
+    @classmethod
+    def _in_their_order(cls, experts: tuple[Expert, ...]) -> tuple[Expert, ...]:
+        if len(set(experts)) != len(experts):
+            raise ValueError("an expert is named twice")
+        return tuple(sorted(experts, key=EXPERTS.index))
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         even = [kernel for kernel in self.kernels if kernel % 2 == 0]
         if even:
             raise ValueError(f"kernels are odd numbers of turns, got {even[0]}")
-        if self.hidden != 2 * self.gru_hidden:
+        if self.gru and self.hidden != 2 * self.gru_hidden:
             raise ValueError(
                 f"hidden is twice gru_hidden (two directions): got hidden {self.hidden}, "
                 f"gru_hidden {self.gru_hidden}; set gru_hidden to {self.hidden / 2:g}"

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mister_e.analysis import EXPERTS
 from mister_e.errors import InputError
-from mister_e.model.gate import expert_presence
 from mister_e.model.mister_e import MixtureOutput
 
 
@@ -141,17 +140,15 @@ def mixture_loss(
     labels: Tensor,
     *,
     mask: Tensor,
-    has_text: Tensor,
-    has_speech: Tensor,
     weights: LossWeights,
 ) -> Tensor:
     """Sum the focal losses of the mixture and of each expert, the contrastive loss and the consistency.
 
+    A part that weighs 0 is not computed; an expert that judged nothing adds nothing.
+
     :param output: what `MisterE` said of the batch.
     :param labels: int64 `[B, T]`; below 0 = unlabelled.
     :param mask: bool `[B, T]`, True = a real turn.
-    :param has_text: bool `[B, T]`, as the model saw it.
-    :param has_speech: bool `[B, T]`, as the model saw it.
     :param weights: of the parts.
     :return: the loss to minimise, in float32 at least.
     """
@@ -169,20 +166,23 @@ def mixture_loss(
             label_smoothing=weights.label_smoothing,
         )
 
-    present = expert_presence(has_speech, has_text) & mask.unsqueeze(-1)
-    loss = focal(output.logits, mask)
+    present = output.present & mask.unsqueeze(-1)
+    loss = focal(output.logits, present.any(dim=-1))
     for expert in range(len(EXPERTS)):
         loss = loss + focal(output.experts[:, :, expert], present[:, :, expert])
-    loss = loss + weights.contrastive * supervised_contrastive_loss(
-        output.speech_hidden,
-        output.text_hidden,
-        labels,
-        mask=mask,
-        has_speech=has_speech,
-        has_text=has_text,
-        temperature=weights.temperature,
-    )
-    return loss + weights.consistency * expert_consistency(output.experts, mask=mask, present=present)
+    if weights.contrastive > 0:
+        loss = loss + weights.contrastive * supervised_contrastive_loss(
+            output.speech_hidden,
+            output.text_hidden,
+            labels,
+            mask=mask,
+            has_speech=present[:, :, EXPERTS.index("speech")],
+            has_text=present[:, :, EXPERTS.index("text")],
+            temperature=weights.temperature,
+        )
+    if weights.consistency > 0:
+        loss = loss + weights.consistency * expert_consistency(output.experts, mask=mask, present=present)
+    return loss
 
 
 def _precise(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mister_e.encoders import weights
+from mister_e.encoders.memory import needed_memory
 from mister_e.encoders.weights import load_strictly, resolve, verify, wheel_folder
 from mister_e.errors import InputError, MisterEError
 
@@ -43,3 +44,22 @@ def test_loading_is_strict(tmp_path):
     load_strictly(module, whole | {"bias": torch.ones(3, dtype=torch.float16)}, tmp_path / "w.safetensors")
     assert module.bias.dtype == torch.float32
     assert module.bias.tolist() == [1, 1, 1]
+
+
+def test_weights_that_lie_twice_in_a_folder_are_counted_once(tmp_path):
+    from safetensors.torch import save_file
+
+    halves = {"a": torch.ones(3, 5)}, {"b": torch.ones(7)}
+    for number, half in enumerate(halves):
+        save_file(half, tmp_path / f"model-{number}.safetensors")
+    save_file(halves[0] | halves[1], tmp_path / "consolidated.safetensors")
+    assert needed_memory(tmp_path, torch.bfloat16) == 2 * 2 * 22
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "model-0.safetensors", "b": "model-1.safetensors"}}')
+    assert needed_memory(tmp_path, torch.bfloat16) == 2 * 22
+    (tmp_path / "model-1.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model-1\.safetensors: the file is missing"):
+        needed_memory(tmp_path, torch.bfloat16)
+    index.write_text("{}")
+    with pytest.raises(InputError, match=r"index\.json: damaged"):
+        needed_memory(tmp_path, torch.bfloat16)

@@ -5,13 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mister_e.config import MixtureConfig
-from mister_e.model import ContextNetwork, Packing
+from mister_e.model import ContextNetwork, Inputs, Packing
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(1)
     return ContextNetwork(SMALL, SMALL.text_dim).double()
+
+
+def embedded(rows):
+    """Embeddings of which none is missing."""
+    return Inputs(rows, torch.zeros(len(rows), dtype=torch.bool), None)
 
 
 def read_alone(network, turns):
@@ -29,7 +34,7 @@ def test_a_batch_is_each_conversation_read_alone(network, parts, extra):
     turns = batch(parts, extra, garbage=torch.nan)
     packing = Packing.of(turns.mask)
 
-    logits, hidden = network(packing.pack(turns.text), packing)
+    logits, hidden = network(embedded(packing.pack(turns.text)), packing)
 
     expected = [read_alone(network, part.text) for part in parts]
     torch.testing.assert_close(logits, torch.cat([each for each, _ in expected]))
@@ -42,7 +47,11 @@ def test_convolutions_reach_two_turns_and_no_further(network):
     after = before.clone()
     after[4] += 1
 
-    changed = (network._convolve(before, packing) != network._convolve(after, packing)).any(dim=1)
+    convolved = [
+        torch.stack([embedded(line).convolve(one, packing) for one in network.convolutions])
+        for line in (before, after)
+    ]
+    changed = (convolved[0] != convolved[1]).any(dim=2).any(dim=0)
 
     assert changed.tolist() == [False] * 2 + [True] * 5 + [False] * 2
 

@@ -5,13 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mister_e.model import FusionExpert, Packing
+from mister_e.model import FusionExpert, Inputs, Packing
 
 
 @pytest.fixture(scope="module")
 def expert():
     torch.manual_seed(2)
     return FusionExpert(SMALL).double()
+
+
+def embedded(rows):
+    """Embeddings of which none is missing."""
+    return Inputs(rows, torch.zeros(len(rows), dtype=torch.bool), None)
 
 
 def attend_alone(attention, asking, asked):
@@ -45,10 +50,11 @@ def test_a_batch_is_each_conversation_fused_alone(expert, parts, extra):
     turns = batch(parts, extra, garbage=torch.nan)
     packing = Packing.of(turns.mask)
 
-    logits = expert(packing.pack(turns.speech), packing.pack(turns.text), packing)
+    logits, hidden = expert(embedded(packing.pack(turns.speech)), embedded(packing.pack(turns.text)), packing)
 
     expected = torch.cat([fuse_alone(expert, part.speech, part.text) for part in parts])
     torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(expert.head[-1](hidden), logits)
 
 
 def test_dropout_is_for_training_alone():
@@ -56,8 +62,8 @@ def test_dropout_is_for_training_alone():
     config = SMALL.model_copy(update={"dropout": 0.5, "head_dropout": 0.5})
     expert = FusionExpert(config)
     packing = Packing.of(torch.ones(1, 6, dtype=torch.bool))
-    speech, text = torch.randn(6, SMALL.speech_dim), torch.randn(6, SMALL.text_dim)
+    speech, text = embedded(torch.randn(6, SMALL.speech_dim)), embedded(torch.randn(6, SMALL.text_dim))
 
-    assert not torch.equal(expert(speech, text, packing), expert(speech, text, packing))
+    assert not torch.equal(expert(speech, text, packing)[0], expert(speech, text, packing)[0])
     expert.eval()
-    assert torch.equal(expert(speech, text, packing), expert(speech, text, packing))
+    assert torch.equal(expert(speech, text, packing)[0], expert(speech, text, packing)[0])

@@ -36,6 +36,37 @@ def test_there_are_recipes():
     assert {path.parent.name for path in RECIPES} >= {"meld", "iemocap", "mosi"}
 
 
+@pytest.mark.parametrize("corpus", ["meld", "iemocap", "mosi"])
+def test_the_paper_recipes_hold_the_published_numbers(corpus):
+    read = read_recipe(RECIPES[0].parents[1] / corpus / "paper.yaml")
+    text, speech = read.part("text"), read.part("speech")
+    lora = text.encoder.lora
+    assert (lora.rank, lora.alpha, lora.dropout, lora.targets) == (8, 32, 0.1, ("q_proj", "v_proj"))
+    assert (text.encoder.pooling, text.encoder.embedding_dim, text.encoder.max_tokens) == (
+        "attentive",
+        2048,
+        128,
+    )
+    assert (text.finetune.rate, text.finetune.betas, text.finetune.gamma) == (1e-5, (0.9, 0.99), 2.0)
+    assert text.finetune.batch_examples == 8
+    assert text.finetune.epochs <= 20
+    lora = speech.encoder.lora
+    assert (lora.rank, lora.alpha, lora.dropout, lora.targets) == (16, 8, 0.05, ("q_proj", "k_proj"))
+    assert (speech.encoder.pooling, speech.encoder.embedding_dim, speech.encoder.max_seconds) == (
+        "mean",
+        2048,
+        30,
+    )
+    assert (speech.finetune.rate, speech.finetune.gamma) == (1e-5, 2.0)
+    assert (speech.finetune.batch_examples, speech.finetune.accumulate) == (2, 8)
+    # training hears what use hears
+    assert speech.encoder.crop_seconds is None
+    for part in (text, speech):
+        assert part.encoder.dtype == part.finetune.precision == "bfloat16"
+        assert part.encoder.gradient_checkpointing
+        assert part.finetune.schedule == "constant"
+
+
 def test_fields_can_be_changed(recipe):
     read = read_recipe(recipe, ["text.finetune.rate=3e-4", "seeds=[4, 5]", "text.encoder.history=0"])
     assert read.text.finetune.rate == 3e-4

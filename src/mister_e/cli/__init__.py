@@ -35,7 +35,18 @@ def _app() -> typer.Typer:
     """Put the verbs together."""
     import typer
 
-    from mister_e.cli import analyze, check, embed, finetune, models, prepare
+    from mister_e.cli import (
+        ablate,
+        analyze,
+        baselines,
+        check,
+        embed,
+        evaluate,
+        finetune,
+        models,
+        prepare,
+        train,
+    )
     from mister_e.cli.version import verbs
 
     app = typer.Typer(
@@ -52,4 +63,8 @@ def _app() -> typer.Typer:
     app.command(epilog=check.EPILOG)(check.check)
     app.command(epilog=finetune.EPILOG)(finetune.finetune)
     app.command(epilog=embed.EPILOG)(embed.embed)
+    app.command(epilog=train.EPILOG)(train.train)
+    app.command(epilog=ablate.EPILOG)(ablate.ablate)
+    app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+    app.command(epilog=baselines.EPILOG)(baselines.baselines)
     return app

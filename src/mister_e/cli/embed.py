@@ -93,6 +93,7 @@ def _encoder(name: str, modality: str, corpus: Corpus) -> UtteranceEncoder:
     """Find an encoder by what the user called it."""
     from mister_e.encoders.registry import load_encoder
     from mister_e.pretrained import model_folder
+    from mister_e.pretrained.folder import ModelFolder
 
     if modality == "speech" and name == "features":
         from mister_e.encoders.features import FeaturesConfig, FeaturesEncoder
@@ -100,10 +101,11 @@ def _encoder(name: str, modality: str, corpus: Corpus) -> UtteranceEncoder:
         features = FeaturesEncoder.from_base(FeaturesConfig())
         features.fit(features.examples(list(corpus.conversations("train"))))
         return features
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = model_folder(name) / modality
-    encoder = load_encoder(folder)
+    if (Path(name) / "encoder.json").is_file() or (Path(name) / "encoder").is_dir():
+        encoder = load_encoder(Path(name))
+    else:
+        model = ModelFolder.load(model_folder(name))
+        encoder = model.text_encoder if modality == "text" else model.speech_encoder
     if encoder.modality != modality:
         raise InputError(f"--{modality} {name}: that is an encoder of {encoder.modality}")
     return encoder

@@ -29,7 +29,7 @@ def load_backbone(
     :raises InputError: nothing of that name can be found, or it is no such model.
     :raises MisterEError: the machine cannot hold it, or four bits are not possible here.
     """
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -44,13 +44,18 @@ def load_backbone(
         folder = resolve(name)
         settings["local_files_only"] = True
     if four_bit:
-        settings["quantization_config"] = _four_bit()
+        settings["quantization_config"] = four_bit_settings()
     else:
         check_memory(folder, DTYPES[dtype])
     where = {key: value for key, value in settings.items() if key in {"gguf_file", "local_files_only"}}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-        backbone = AutoModel.from_pretrained(folder, **settings)
+        config = AutoConfig.from_pretrained(folder, **where)
+        for dropout in ("attention_probs_dropout_prob", "attention_dropout"):
+            if hasattr(config, dropout):
+                # its masks over all pairs of tokens take longer to draw than the attention itself
+                setattr(config, dropout, 0.0)
+        backbone = AutoModel.from_pretrained(folder, config=config, **settings)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{name!r} is no text model that transformers loads: {reason}") from error
@@ -75,8 +80,11 @@ def identify(name: str) -> str:
     return base_identity(resolve(name))
 
 
-def _four_bit() -> Any:
-    """Settings of a four-bit base, where that is possible."""
+def four_bit_settings() -> Any:
+    """Settings of a four-bit base.
+
+    :raises MisterEError: there is no GPU or no `bitsandbytes`.
+    """
     import importlib.util
 
     if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:

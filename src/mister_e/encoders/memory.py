@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import torch
 
-from mister_e.errors import MisterEError
+from mister_e.errors import InputError, MisterEError
 
 GIB = 2**30
 
@@ -33,10 +34,11 @@ def needed_memory(folder: Path, dtype: torch.dtype) -> int:
 
     :param folder: holds `.safetensors`, or else `.bin` or `.pt` of half precision.
     :param dtype: precision they are loaded in.
+    :raises InputError: a file is missing, or the list of them is damaged.
     """
     from safetensors import safe_open
 
-    files = sorted(folder.glob("*.safetensors"))
+    files = _weight_files(folder)
     if not files:
         stored = sum(path.stat().st_size for pattern in ("*.bin", "*.pt") for path in folder.glob(pattern))
         return stored // 2 * dtype.itemsize
@@ -51,11 +53,29 @@ def needed_memory(folder: Path, dtype: torch.dtype) -> int:
     return count * dtype.itemsize
 
 
+def _weight_files(folder: Path) -> list[Path]:
+    """Files that are loaded; many models lie twice in their folder, in one more layout or precision."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{index}: damaged; get the model again") from None
+        files = [folder / name for name in sorted(names)]
+        for path in files:
+            if not path.is_file():
+                raise InputError(f"{path}: the file is missing; get the model again, whole")
+        return files
+    whole = folder / "model.safetensors"
+    return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
+
+
 def check_memory(folder: Path, dtype: torch.dtype) -> None:
     """Refuse what cannot fit.
 
     :param folder: of the base.
     :param dtype: precision it is loaded in.
+    :raises InputError: a file is missing, or the list of them is damaged.
     :raises MisterEError: the weights alone need more than is free.
     """
     free = available_memory()

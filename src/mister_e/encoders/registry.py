@@ -23,8 +23,10 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
+    "audio-llm": Kind("mister_e.encoders.audio_llm", "AudioLLMEncoder", "AudioLLMConfig"),
     "features": Kind("mister_e.encoders.features", "FeaturesEncoder", "FeaturesConfig"),
     "frames": Kind("mister_e.encoders.speech", "SpeechEncoder", "SpeechEncoderConfig"),
+    "speech-model": Kind("mister_e.encoders.speech_model", "SpeechModelEncoder", "SpeechModelConfig"),
     "text": Kind("mister_e.encoders.text", "TextEncoder", "TextEncoderConfig"),
 }
 

@@ -80,15 +80,18 @@ def verify(folder: Path, hashes: Mapping[str, str]) -> None:
             )
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_strictly(
+    module: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, only: Mapping[str, Tensor] | None = None
+) -> None:
     """Fill a module with weights of any float precision; all of them, and no other.
 
     :param module: the module to fill.
     :param tensors: name to value.
     :param path: where they came from, for messages.
+    :param only: the part of the module's weights that is filled; None = the whole.
     :raises InputError: a weight is missing, unexpected or of another shape.
     """
-    wanted = module.state_dict()
+    wanted = module.state_dict() if only is None else only
     for problem, names in (
         ("lacks", wanted.keys() - tensors.keys()),
         ("has an unexpected", tensors.keys() - wanted.keys()),
@@ -103,7 +106,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
             raise InputError(
                 f"{path}: weight {name!r} is {list(tensors[name].shape)}, expected {list(value.shape)}"
             )
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors), strict=only is None)
 
 
 def cache_dir() -> Path:

@@ -3,6 +3,7 @@
 from mister_e.model.context import ContextNetwork
 from mister_e.model.fusion import FusionExpert
 from mister_e.model.gate import Gate, expert_presence
+from mister_e.model.inputs import Inputs
 from mister_e.model.mister_e import MisterE, MixtureOutput
 from mister_e.model.packing import Packing
 
@@ -10,6 +11,7 @@ __all__ = [
     "ContextNetwork",
     "FusionExpert",
     "Gate",
+    "Inputs",
     "MisterE",
     "MixtureOutput",
     "Packing",

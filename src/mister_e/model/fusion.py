@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mister_e.config import MixtureConfig
+from mister_e.model.dropout import dropout
+from mister_e.model.inputs import Inputs
 from mister_e.model.packing import Packing
 
 
@@ -21,7 +25,7 @@ class TurnAttention(nn.Module):
         self.key = nn.Linear(config.fusion_dim, config.attention_dim)
         self.value = nn.Linear(config.fusion_dim, config.attention_dim)
         self.output = nn.Linear(config.attention_dim, config.fusion_dim)
-        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.head_dropout = config.head_dropout
         self.norm = nn.LayerNorm(config.fusion_dim)
 
     def forward(self, asking: Tensor, asked: Tensor, packing: Packing) -> Tensor:
@@ -37,16 +41,24 @@ class TurnAttention(nn.Module):
             """[N, A] to [B, heads, T, A / heads]."""
             return packing.unpack(rows.reshape(len(rows), self.heads, -1)).transpose(1, 2)
 
-        gathered = F.scaled_dot_product_attention(
-            split(self.query(asking)),
-            split(self.key(asked)),
-            split(self.value(asked)),
-            attn_mask=packing.mask[:, None, None, :] if packing.padded else None,
-            dropout_p=self.dropout if self.training else 0.0,
+        gathered = self._attend(
+            split(self.query(asking)), split(self.key(asked)), split(self.value(asked)), packing
         )
         gathered = self.output(packing.pack(gathered.transpose(1, 2).flatten(2)))
-        joined: Tensor = self.norm(asking + self.head_dropout(gathered))
+        if self.training:
+            gathered = dropout(gathered, self.head_dropout)
+        joined: Tensor = self.norm(asking + gathered)
         return joined
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
+        """Let queries gather values `[B, heads, T, A / heads]` of the real turns."""
+        mask = packing.mask[:, None, None, :] if packing.padded else None
+        if not self.training or self.dropout == 0:
+            return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return dropout(scores.softmax(dim=-1), self.dropout).to(value.dtype) @ value
 
 
 class FusionBlock(nn.Module):
@@ -89,17 +101,18 @@ class FusionExpert(nn.Module):
             nn.LayerNorm(2 * width), nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, config.classes)
         )
 
-    def forward(self, speech: Tensor, text: Tensor, packing: Packing) -> Tensor:
+    def forward(self, speech: Inputs, text: Inputs, packing: Packing) -> tuple[Tensor, Tensor]:
         """Judge every turn from both modalities.
 
         :param speech: embeddings `[N, Ds]`, packed.
         :param text: embeddings `[N, Dt]`, packed.
         :param packing: which turns make which conversation.
-        :return: logits `[N, C]`, packed.
+        :return: logits `[N, C]` and representations `[N, F]`, packed.
         """
-        heard, read = self.speech_input(speech), self.text_input(text)
+        heard, read = speech.linear(self.speech_input), text.linear(self.text_input)
         for block in self.blocks:
             heard, read = block(heard, read, packing)
-        both = torch.cat([heard + self.speech_skip(speech), read + self.text_skip(text)], dim=-1)
-        logits: Tensor = self.head(both)
-        return logits
+        skipped = speech.linear(self.speech_skip), text.linear(self.text_skip)
+        both = torch.cat([heard + skipped[0], read + skipped[1]], dim=-1)
+        hidden: Tensor = self.head[:-1](both)
+        return self.head[-1](hidden), hidden

@@ -66,7 +66,8 @@ class Packing:
         :param turns: `[B, T, ...]`; what stands at pads is never read.
         :return: `[N, ...]`.
         """
-        return turns.flatten(0, 1).index_select(0, self.index)
+        places = turns.flatten(0, 1)
+        return places.index_select(0, self.index) if self.padded else places
 
     def unpack(self, rows: Tensor) -> Tensor:
         """Undo `pack`.

@@ -24,14 +24,8 @@ from mister_e.model import MisterE
 
 FORMAT = 1
 
-#: What is read of a folder; each file's hash is checked.
-READ = (
-    "model.safetensors",
-    "text/config.json",
-    "text/encoder.json",
-    "text/model.safetensors",
-    "text/tokenizer.json",
-)
+#: What every folder holds; adapters on a frozen base come without `text/config.json` and `text/tokenizer.json`.
+READ = ("model.safetensors", "text/encoder.json", "text/model.safetensors")
 
 
 class Calibration(BaseModel):

@@ -45,6 +45,8 @@ def save_checkpoint(
     weights: Mapping[str, Tensor],
     best: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
+    *,
+    average: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; whatever kills the process, the newest whole one stays.
 
@@ -52,6 +54,7 @@ def save_checkpoint(
     :param weights: the trained weights as they are.
     :param best: those of the best epoch; empty = none yet.
     :param optimizer: its moments; its rates follow from the step.
+    :param average: averaged weights; None or empty = there are none.
     """
     target = folder / f"step-{position.step:08d}-{position.epoch:04d}-{position.batch:06d}"
     if target.is_dir():
@@ -63,6 +66,9 @@ def save_checkpoint(
         {name: value.contiguous() for name, value in weights.items()}, temporary / "weights.safetensors"
     )
     save_file({name: value.contiguous() for name, value in best.items()}, temporary / "best.safetensors")
+    if average:
+        averaged = {name: value.contiguous() for name, value in average.items()}
+        save_file(averaged, temporary / "average.safetensors")
     moments = {
         f"{number}.{name}": torch.as_tensor(value).contiguous()
         for number, state in optimizer.state_dict()["state"].items()
@@ -92,6 +98,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
     moments: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
     _state: Mapping[str, Any]
 
     def restore(self, optimizer: torch.optim.Optimizer, *, randomness: bool) -> None:
@@ -125,7 +132,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     try:
         state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
         read = {name: load_file(newest / f"{name}.safetensors") for name in ("weights", "best", "optimizer")}
+        averaged = newest / "average.safetensors"
+        average = load_file(averaged) if averaged.is_file() else {}
         position = Position(**state["position"])
     except Exception as error:
         raise InputError(f"{newest}: a damaged checkpoint ({error}); remove it and run again") from error
-    return Checkpoint(newest, position, read["weights"], read["best"], read["optimizer"], state)
+    return Checkpoint(newest, position, read["weights"], read["best"], read["optimizer"], average, state)

@@ -1,7 +1,7 @@
-"""Train the bundled `mini` model: `python -m mister_e.training.mini --data DIR --work DIR --out DIR`.
+"""Train a bundled model: `python -m mister_e.training.mini --recipe YAML --data DIR --work DIR --out DIR`.
 
-Four steps, each kept in the work folder and not done again: the text encoder on MELD's words, what
-the front end hears in the acted clips, the speech encoder, the mixture. The test splits are touched
+Four steps: the text encoder on MELD's words and what the front end hears in the acted clips, which are
+kept in the work folder and not done again, the speech encoder, the mixture. The test splits are touched
 once, at the end, for the scores in the card.
 """
 
@@ -17,30 +17,27 @@ import numpy as np
 import torch
 
 from mister_e.config import MixtureConfig
-from mister_e.conversation import Conversation, Utterance
+from mister_e.corpora import table
 from mister_e.encoders.front_end import Heard, SpeechFrontEnd, centred, load_whisper
 from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
-from mister_e.encoders.text import TextEncoder, TextEncoderConfig
-from mister_e.files import write_text
+from mister_e.encoders.text import TextEncoder
 from mister_e.labels import MELD_EMOTIONS
 from mister_e.model import MisterE
 from mister_e.pretrained.folder import Calibration, FolderConfig, ModelFolder
 from mister_e.training.card import write_card
-from mister_e.training.finetune import FinetuneSettings, finetune
 from mister_e.training.hear import hear_clips
 from mister_e.training.mix import Pairing, Voices, acted_alone, table_embedded, voices, with_voices, without
 from mister_e.training.mixture import Embedded, MixtureTuning, fit_temperature, judge, score, train_mixture
+from mister_e.training.recipe import Recipe, read_recipe
 from mister_e.training.scores import test_scores
 from mister_e.training.seeds import seed_everything
 from mister_e.training.speech import LabelledSpeech, SpeechTuning, train_speech
+from mister_e.training.stage1 import run_stage1
 from mister_e.training.turns import TableConversation, by_voice, read_clips, read_table
 
 log = logging.getLogger(__name__)
 
 SEED = 0
-TEXT = FinetuneSettings(
-    epochs=3, rate=1e-4, schedule="linear", batch_examples=32, batch_cost=4096, seed=SEED, trackers=()
-)
 SPEECH_CORPORA = ("ravdess", "nemo", "emogator", "librispeech")
 #: A situation that only pairs can show: it is synthetic, for the clips are chosen by the labels.
 PAIRED = "text and acted clips, 6 in 10 of the turn's emotion"
@@ -58,37 +55,16 @@ MIXTURE = MixtureConfig(
 )
 
 
-def words_of(conversations: Sequence[TableConversation]) -> list[Conversation]:
-    """Give the words and labels of a table's conversations."""
-    return [
-        Conversation(
-            one.id,
-            tuple(
-                Utterance(str(number), text, label=MELD_EMOTIONS.names[label])
-                for number, (text, label) in enumerate(zip(one.texts, one.labels, strict=True))
-            ),
-        )
-        for one in conversations
-    ]
+def train_text(recipe: Recipe, data: Path, work: Path) -> Path:
+    """Fine-tune the recipe's text encoder on MELD's training turns, chosen on its validation split.
 
-
-def train_text(data: Path, work: Path) -> Path:
-    """Fine-tune the text encoder on MELD's training turns, each alone; about six minutes on two cores.
-
-    :return: the encoder's folder.
+    :return: the folder of the run.
     """
-    folder = work / "text"
-    if (folder / "history.json").is_file():
-        return folder
-    splits = read_table(data / "erc" / "meld.csv")
-    seed_everything(SEED)
-    encoder = TextEncoder.from_base(TextEncoderConfig(embedding_dim=256, classes=len(MELD_EMOTIONS)))
-    tuned = finetune(
-        encoder, words_of(splits["train"]), words_of(splits["val"]), MELD_EMOTIONS, TEXT, work / "text-run"
+    corpus = table.prepare(
+        data / "erc" / "meld.csv", work / "meld", labels=tuple(MELD_EMOTIONS), name="MELD-7"
     )
-    encoder.save(folder)
-    write_text(folder / "history.json", json.dumps(list(tuned.history), indent=2) + "\n")
-    return folder
+    run_stage1(recipe, "text", corpus, work / "text", seeds=[SEED])
+    return work / "text" / f"seed-{SEED}"
 
 
 def hear(data: Path, work: Path) -> dict[str, LabelledSpeech]:
@@ -106,20 +82,22 @@ def hear(data: Path, work: Path) -> dict[str, LabelledSpeech]:
     return {split: _joined(parts) for split, parts in splits.items()}
 
 
-def train(data: Path, work: Path, out: Path) -> None:
+def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
     """Train, choose on validation, score on test, and write the model folder.
 
+    :param recipe: says how the words are encoded; its description becomes the model's.
     :param data: folder with `erc/` and the speech corpora.
     :param work: finished steps lie there.
     :param out: the model folder.
     """
-    text = TextEncoder.load(train_text(data, work))
+    text_run = train_text(recipe, data, work / out.name)
+    text = TextEncoder.load(text_run / "encoder")
     heard = hear(data, work)
-    table = read_table(data / "erc" / "meld.csv")
+    meld = read_table(data / "erc" / "meld.csv")
 
     seed_everything(SEED)
     speech = SpeechEncoder(SpeechEncoderConfig())
-    statistics_alone = [_statistics_of(table[split]) for split in ("train", "val")]
+    statistics_alone = [_statistics_of(meld[split]) for split in ("train", "val")]
     speech_history = train_speech(
         speech,
         _joined([heard["train"], statistics_alone[0]]),
@@ -127,7 +105,7 @@ def train(data: Path, work: Path, out: Path) -> None:
         SpeechTuning(seed=SEED),
     )
 
-    conversations = {split: table_embedded(rows, text, speech) for split, rows in table.items()}
+    conversations = {split: table_embedded(rows, text, speech) for split, rows in meld.items()}
     acted = {split: voices(turns, speech) for split, turns in heard.items()}
     validation = situations(conversations["val"], acted["validation"], text.dim)
     mixture = MisterE(MIXTURE)
@@ -157,20 +135,22 @@ def train(data: Path, work: Path, out: Path) -> None:
         f"voice: {corpus}": (acted_alone(acted["test"], text.dim, places), calibration.speech)
         for corpus, places in _places(acted["test"].groups).items()
     }
+    text_result = json.loads((text_run / "result.json").read_text(encoding="utf-8"))
     config = FolderConfig(
-        name="mini",
-        description="MiniLM-L6 for words, Whisper tiny.en and prosody for voices: runs on a laptop, offline",
+        name=out.name,
+        description=recipe.description,
         languages=["en"],
         labels=MELD_EMOTIONS.to_json(),
         mixture=MIXTURE,
         speech_encoder=speech.config,
         calibration=calibration,
         training={
-            "text": {"corpus": "MELD", "split": "official", "selection": "val", "seed": SEED},
+            "text": {"corpus": "MELD", "split": "official", "selection": "val", "seed": SEED}
+            | {"encoder": text_result["recipe"]["encoder"], "finetune": text_result["recipe"]["finetune"]},
             "speech": {"corpora": [*SPEECH_CORPORA, "MELD statistics"], "split": "70/15/15 by voice"},
             "mixture": {"selection": "mean of four validation situations", "pairs": vars(pairing)},
             "validation": {
-                "text": json.loads((work / "text" / "history.json").read_text(encoding="utf-8")),
+                "text": text_result["history"],
                 "speech": speech_history,
                 "mixture": mixture_history,
             },
@@ -231,12 +211,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--recipe", type=Path, required=True, help="such as recipes/meld/mini.yaml")
     parser.add_argument("--data", type=Path, required=True, help="folder with erc/, ravdess/, nemo/, …")
     parser.add_argument("--work", type=Path, required=True, help="keeps finished steps")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(arguments.data, arguments.work, arguments.out)
+    train(read_recipe(arguments.recipe), arguments.data, arguments.work, arguments.out)
 
 
 if __name__ == "__main__":

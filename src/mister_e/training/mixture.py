@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mister_e.evaluation.metrics import weighted_f1
 from mister_e.losses import LossWeights, mixture_loss
-from mister_e.model import MisterE, MixtureOutput
+from mister_e.model import MisterE
+from mister_e.model.batch import pad, run
 from mister_e.training.seeds import seed_everything
 
 log = logging.getLogger(__name__)
@@ -41,18 +42,6 @@ class Embedded:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Conversations padded on the right, as `MisterE.forward` takes them, and their labels `[B, T]`."""
-
-    text: Tensor
-    speech: Tensor
-    mask: Tensor
-    has_text: Tensor
-    has_speech: Tensor
-    labels: Tensor
-
-
 #: Milder than the published weights: these embeddings are small, and half of them are statistics.
 WEIGHTS = LossWeights(gamma=1.0, contrastive=0.1, consistency=0.1, label_smoothing=0.05)
 
@@ -68,32 +57,6 @@ class MixtureTuning:
     clip: float = 1.0
     seed: int = 0
     weights: LossWeights = WEIGHTS
-
-
-def pad(conversations: Sequence[Embedded]) -> Batch:
-    """Pad conversations to one batch; pads are labelled -1."""
-
-    def padded(name: str, value: float) -> Tensor:
-        rows = [getattr(one, name) for one in conversations]
-        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
-
-    real = [torch.ones(len(one), dtype=torch.bool) for one in conversations]
-    return Batch(
-        padded("text", 0.0),
-        padded("speech", 0.0),
-        torch.nn.utils.rnn.pad_sequence(real, batch_first=True),
-        padded("has_text", False),
-        padded("has_speech", False),
-        padded("labels", -1),
-    )
-
-
-def run(mixture: MisterE, batch: Batch) -> MixtureOutput:
-    """Run the mixture over a batch."""
-    output: MixtureOutput = mixture(
-        batch.text, batch.speech, mask=batch.mask, has_text=batch.has_text, has_speech=batch.has_speech
-    )
-    return output
 
 
 def train_mixture(
@@ -121,14 +84,7 @@ def train_mixture(
         losses = []
         for first in range(0, len(conversations), tuning.batch):
             batch = pad(conversations[first : first + tuning.batch])
-            loss = mixture_loss(
-                run(mixture, batch),
-                batch.labels,
-                mask=batch.mask,
-                has_text=batch.has_text,
-                has_speech=batch.has_speech,
-                weights=tuning.weights,
-            )
+            loss = mixture_loss(run(mixture, batch), batch.labels, mask=batch.mask, weights=tuning.weights)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(mixture.parameters(), tuning.clip)

@@ -1,8 +1,8 @@
-"""A recipe: one commented YAML that says how the encoders of a model are made."""
+"""A recipe: one commented YAML that says how the encoders and the mixture of a model are made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mister_e.encoders.registry import config_class
 from mister_e.errors import InputError
 from mister_e.training.finetune import FinetuneSettings
+from mister_e.training.mixture_settings import GIVEN, MixtureRecipe
 
 PARTS = ("text", "speech")
 
@@ -45,12 +46,13 @@ class EncoderRecipe(BaseModel):
 
 
 class Recipe(BaseModel):
-    """What `mister-e finetune` follows.
+    """What `mister-e finetune` and `mister-e train` follow.
 
     :param name: of the recipe.
     :param description: one sentence.
     :param text: the encoder of words.
     :param speech: the encoder of sound.
+    :param mixture: the experts and their gate, trained on what the encoders give.
     :param seeds: one run each.
     """
 
@@ -60,6 +62,7 @@ class Recipe(BaseModel):
     description: str = ""
     text: EncoderRecipe | None = None
     speech: EncoderRecipe | None = None
+    mixture: MixtureRecipe | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1)
 
     @field_validator("seeds")
@@ -81,11 +84,35 @@ class Recipe(BaseModel):
             raise InputError(f"recipe {self.name}: its part {name!r} is used as it is: nothing to fine-tune")
         return found
 
+    def stage2(self) -> MixtureRecipe:
+        """Give the mixture.
+
+        :raises InputError: the recipe has none.
+        """
+        if self.mixture is None:
+            raise InputError(
+                f"recipe {self.name}: it has no part 'mixture'; `mixture: {{}}` is the published one"
+            )
+        return self.mixture
+
+    def changed(self, fields: Mapping[str, Any]) -> Recipe:
+        """Give the recipe with other values in some fields.
+
+        :param fields: path such as `mixture.model.gru` to value.
+        :raises InputError: there is no such field, or it does not take that value.
+        """
+        data = yaml.safe_load(self.to_yaml())
+        for place, value in fields.items():
+            _put(data, place, value)
+        return _validated(data, f"recipe {self.name}")
+
     def to_yaml(self) -> str:
         """The recipe as it was resolved."""
         data = _plain(self)
         for part in PARTS:
             data.get(part, {}).get("encoder", {}).pop("classes", None)
+        for name in GIVEN:
+            data.get("mixture", {}).get("model", {}).pop(name, None)
         return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
@@ -110,26 +137,38 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{path}: expected fields such as name and text, found {type(data).__name__}")
     for change in changes:
         _change(data, change)
+    return _validated(data, str(path))
+
+
+def _validated(data: dict[str, Any], source: str) -> Recipe:
+    """Read fields; what is wrong is named with the file or recipe that it came from."""
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: field {field!r}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(f"{source}: field {field!r}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _change(data: dict[str, Any], change: str) -> None:
     """Set one field, named by its path."""
     place, equals, value = change.partition("=")
-    *folders, name = place.split(".")
-    if not equals or not name:
+    if not equals or not place.rpartition(".")[2]:
         raise InputError(f"--set {change!r}: expected a field and a value, such as text.finetune.rate=3e-4")
-    for folder in folders:
-        data = data.setdefault(folder, {})
-        if not isinstance(data, dict):
-            raise InputError(f"--set {change!r}: {folder!r} holds no fields")
     # YAML reads 3e-4 as text; pydantic makes it a number where a number is wanted
-    data[name] = yaml.safe_load(value)
+    _put(data, place, yaml.safe_load(value), f"--set {change!r}")
+
+
+def _put(data: dict[str, Any], place: str, value: Any, source: str = "") -> None:
+    """Set one field of nested fields."""
+    *folders, name = place.split(".")
+    for folder in folders:
+        if data.get(folder) is None:
+            data[folder] = {}
+        data = data[folder]
+        if not isinstance(data, dict):
+            raise InputError(f"{source or place}: {folder!r} holds no fields")
+    data[name] = value
 
 
 def _plain(model: BaseModel) -> dict[str, Any]:

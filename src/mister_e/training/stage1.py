@@ -23,6 +23,7 @@ from mister_e.labels import LabelSet
 from mister_e.training.classify import classify, positions_of
 from mister_e.training.finetune import finetune
 from mister_e.training.recipe import EncoderRecipe, Recipe
+from mister_e.training.runs import claim, is_main, spread, wait_for_everyone
 from mister_e.training.seeds import seed_everything
 
 
@@ -61,9 +62,10 @@ def run_stage1(
             "protocol": corpus.protocol.to_json(),
             "corpus_sha256": corpus.facts["table_sha256"],
         }
-        _claim(run, facts)
+        claim(run, facts)
         if not (run / "result.json").is_file():
             _one(run, chosen, labels, splits, facts, progress)
+            wait_for_everyone()
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
         if test and "test" not in result:
             encoder = load_encoder(run / "encoder")
@@ -75,10 +77,10 @@ def run_stage1(
         "part": part,
         "corpus": corpus.protocol.name,
         "seeds": [one["seed"] for one in results],
-        "validation_weighted_f1": _spread([one["validation_weighted_f1"] for one in results]),
+        "validation_weighted_f1": spread([one["validation_weighted_f1"] for one in results]),
     }
     if all("test" in one for one in results):
-        summary["test_weighted_f1"] = _spread([one["test"]["weighted_f1"] for one in results])
+        summary["test_weighted_f1"] = spread([one["test"]["weighted_f1"] for one in results])
     write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -121,7 +123,7 @@ def _one(
     encoder = new_encoder(chosen.kind, chosen.encoder.model_copy(update={"classes": len(labels)}))
     encoder.keep_in(run.parent / "kept")
     done = finetune(encoder, splits["train"], splits["validation"], labels, settings, run, progress=progress)
-    if not _is_main():
+    if not is_main():
         return
     encoder.save(run / "encoder")
     result = {
@@ -136,36 +138,6 @@ def _one(
     write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
 
 
-def _claim(run: Path, facts: Mapping[str, Any]) -> None:
-    """Say what a run folder is for; a folder of another run is refused.
-
-    :raises InputError: names the first field that differs.
-    """
-    path = run / "run.json"
-    facts = json.loads(json.dumps(facts))
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if field := _difference(before, facts):
-            raise InputError(
-                f"{run}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
-                " choose another output folder, or undo the change"
-            )
-    elif _is_main():
-        run.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(facts, indent=2) + "\n")
-
-
-def _difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """Find the first field that differs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
-            here = f"{place}.{name}".lstrip(".")
-            if found := _difference(before.get(name), now.get(name), here):
-                return found
-        return None
-    return None if before == now else (place, before, now)
-
-
 def _facts(chosen: EncoderRecipe) -> dict[str, Any]:
     assert chosen.finetune is not None
     return {
@@ -173,18 +145,3 @@ def _facts(chosen: EncoderRecipe) -> dict[str, Any]:
         "encoder": chosen.encoder.model_dump(mode="json"),
         "finetune": chosen.finetune.model_dump(mode="json", exclude={"seed"}),
     }
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean and standard deviation over seeds (0 for one)."""
-    return {
-        "mean": float(np.mean(values)),
-        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-    }
-
-
-def _is_main() -> bool:
-    """Whether this process is the one that writes."""
-    from accelerate import PartialState
-
-    return bool(PartialState(cpu=True).is_main_process)

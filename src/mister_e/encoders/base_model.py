@@ -1,0 +1,43 @@
+"""Load a pretrained model whole, or say what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mister_e.errors import InputError
+
+#: What masks frames in pretraining: in few files, and never used.
+_UNUSED = "masked_spec_embed"
+
+
+def load_model(folder: Path, name: str, **settings: Any) -> nn.Module:
+    """Load a model without its head.
+
+    :param folder: as `weights.resolve` gives it.
+    :param name: of the base, for messages.
+    :param settings: for `AutoModel.from_pretrained`.
+    :return: the model, none of its weights made up.
+    :raises InputError: its files lack a weight.
+    """
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    # what of the files is not used is a head; what they lack is told below
+    logging.set_verbosity_error()
+    try:
+        model, facts = AutoModel.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, **settings
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    missing = [key for key in facts["missing_keys"] if not key.endswith(_UNUSED)]
+    if missing:
+        raise InputError(
+            f"{name!r}: its files lack weight {min(missing)!r} ({len(missing)} such): get the model again"
+        )
+    found: nn.Module = model
+    return found

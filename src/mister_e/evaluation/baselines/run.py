@@ -1,0 +1,141 @@
+"""Run the baselines on a store: each seed once, chosen on validation, scored on test once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mister_e.encoders.store import EmbeddingStore
+from mister_e.errors import InputError
+from mister_e.evaluation.baselines.classic import logistic_regression, majority
+from mister_e.evaluation.baselines.inputs import Fit, Talk, as_predictions, talks
+from mister_e.evaluation.baselines.networks import BcLstm, Mlp, TurnTransformer, network
+from mister_e.evaluation.protocol import ScoreProtocol
+from mister_e.evaluation.scorecard import score
+from mister_e.evaluation.summary import spread_text, spreads
+from mister_e.files import write_text
+from mister_e.hooks import Progress, silent
+from mister_e.training.mixture import fit_temperature
+from mister_e.training.runs import claim
+
+FORMAT = 1
+
+SCORED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline.
+
+    :param fit: trains it.
+    :param seeded: whether a seed changes anything; if not, it is run once.
+    """
+
+    fit: Fit
+    seeded: bool = True
+
+
+#: All of them, simplest first.
+BASELINES = {
+    "majority": Baseline(majority, seeded=False),
+    "logistic-regression": Baseline(logistic_regression, seeded=False),
+    "mlp": Baseline(network(Mlp)),
+    "bc-lstm": Baseline(network(BcLstm)),
+    "transformer": Baseline(network(TurnTransformer)),
+}
+
+
+def run_baselines(
+    store: EmbeddingStore,
+    out: Path,
+    *,
+    seeds: Sequence[int],
+    names: Sequence[str] = tuple(BASELINES),
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run baselines; what is done already is not done again.
+
+    :param store: the embeddings, of any corpus.
+    :param out: gets `<baseline>/seed-N.json`, `baselines.json` and `baselines.md`.
+    :param seeds: one run each, of those that a seed changes.
+    :param names: which of `BASELINES`.
+    :param progress: told of finished runs, as stage "baselines".
+    :return: what `baselines.json` holds.
+    :raises InputError: the folder holds baselines of another store, or a name is unknown.
+    """
+    if unknown := [name for name in names if name not in BASELINES]:
+        raise InputError(f"unknown baseline {unknown[0]!r}: there are {', '.join(BASELINES)}")
+    protocol = ScoreProtocol.of_store(store, "test", seeds=seeds)
+    identities = {modality: facts["identity"] for modality, facts in protocol.encoders.items()}
+    claim(out, {"format": FORMAT, "corpus_sha256": protocol.corpus_sha256, "encoders": identities})
+    plan = [(name, seed) for name in names for seed in (seeds if BASELINES[name].seeded else seeds[:1])]
+    prepared: dict[str, list[Talk]] = {}
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for done, (name, seed) in enumerate(plan):
+        progress("baselines", done, len(plan))
+        # one that no seed changes has one file, whatever the seeds
+        path = out / name / (f"seed-{seed}.json" if BASELINES[name].seeded else "result.json")
+        if not path.is_file():
+            prepared = prepared or talks(store)
+            path.parent.mkdir(exist_ok=True)
+            result = _one(BASELINES[name], prepared, protocol, seed)
+            write_text(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        results[name].append(json.loads(path.read_text(encoding="utf-8")))
+    progress("baselines", len(plan), len(plan))
+    summary = {
+        "format": FORMAT,
+        "protocol": protocol.to_json(),
+        "baselines": {name: _summary(rows, seeded=BASELINES[name].seeded) for name, rows in results.items()},
+    }
+    write_text(out / "baselines.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "baselines.md", markdown(summary))
+    return summary
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """Table of the baselines: weighted F1 on validation, and all scores on test.
+
+    :param summary: from `run_baselines`.
+    """
+    head = ("baseline", "seeds", "validation weighted F1", "weighted F1", "accuracy", "macro F1", "ECE")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, row in summary["baselines"].items():
+        test = row["test"]
+        cells = [name, "-" if row["seeds"] is None else str(len(row["seeds"]))]
+        cells.append(spread_text(row["validation"]["weighted_f1"]))
+        cells += [spread_text(test[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
+        lines.append("| " + " | ".join([*cells, spread_text(test["ece"], 3)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _one(
+    baseline: Baseline, prepared: dict[str, list[Talk]], protocol: ScoreProtocol, seed: int
+) -> dict[str, Any]:
+    """Train a baseline with one seed; then, with all chosen, look at test."""
+    labels = protocol.corpus.labels
+    fitted = baseline.fit(prepared["train"], prepared["validation"], len(labels), seed)
+    predictions = as_predictions(prepared["validation"], fitted.say(prepared["validation"]))
+    counted = predictions.scored
+    temperature = fit_temperature(
+        torch.from_numpy(predictions.logits[counted]), torch.from_numpy(predictions.labels[counted])
+    )
+    result: dict[str, Any] = {"seed": seed if baseline.seeded else None, "chosen": dict(fitted.chosen)}
+    for split in SCORED:
+        predictions = as_predictions(prepared[split], fitted.say(prepared[split]))
+        result[split] = score(predictions, labels, temperature=temperature).to_json()
+    return result
+
+
+def _summary(results: Sequence[dict[str, Any]], *, seeded: bool) -> dict[str, Any]:
+    """Mean ± sd over the seeds of each split."""
+    return {
+        "seeds": [one["seed"] for one in results] if seeded else None,
+        "chosen": [one["chosen"] for one in results],
+        **{split: spreads([one[split]["scores"] for one in results]) for split in SCORED},
+        "turns": {split: results[0][split]["turns"] for split in SCORED},
+    }

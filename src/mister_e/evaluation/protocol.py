@@ -1,0 +1,70 @@
+"""By which rules a score came about: stored with every score, and printed with it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from mister_e.corpora.base import Protocol
+from mister_e.encoders.store import EmbeddingStore
+
+#: Packages that can change a score.
+_PACKAGES = ("mister-e", "torch", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class ScoreProtocol:
+    """The rules of a score.
+
+    :param corpus: labels, how they map, and the convention of the splits.
+    :param split: the one that was scored.
+    :param mode: what the model was shown: "full", "past-only", "text-only" or "speech-only".
+    :param seeds: of the training, one model each.
+    :param corpus_sha256: of the corpus's table.
+    :param encoders: modality to name, kind, identity and width of what made the embeddings.
+    :param versions: of Python and of the packages that can change a score.
+    """
+
+    corpus: Protocol
+    split: str
+    mode: str
+    seeds: tuple[int, ...]
+    corpus_sha256: str
+    encoders: Mapping[str, Mapping[str, Any]]
+    versions: Mapping[str, str] = field(default_factory=lambda: installed())
+
+    #: Where epochs, settings and the temperature are chosen; nothing chooses on test.
+    selection: ClassVar[str] = "validation"
+
+    @classmethod
+    def of_store(
+        cls, store: EmbeddingStore, split: str, *, mode: str = "full", seeds: Sequence[int]
+    ) -> ScoreProtocol:
+        """Give the rules under which a store's split is scored."""
+        encoders = {
+            modality: {name: facts[name] for name in ("name", "kind", "identity", "dim")}
+            for modality, facts in store.facts["encoders"].items()
+        }
+        digest = store.facts["corpus_sha256"]
+        return cls(store.protocol, split, mode, tuple(seeds), digest, encoders)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "corpus": self.corpus.to_json(),
+            "corpus_sha256": self.corpus_sha256,
+            "split": self.split,
+            "selection": self.selection,
+            "mode": self.mode,
+            "seeds": list(self.seeds),
+            "encoders": {modality: dict(facts) for modality, facts in self.encoders.items()},
+            "versions": dict(self.versions),
+        }
+
+
+def installed() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a score."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}

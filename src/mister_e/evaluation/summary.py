@@ -1,0 +1,143 @@
+"""Scores over seeds: mean and standard deviation of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mister_e.evaluation.calibration import Reliability
+from mister_e.evaluation.gate import GateStatistics
+from mister_e.evaluation.metrics import class_scores, overall_scores
+from mister_e.evaluation.protocol import ScoreProtocol
+from mister_e.evaluation.scorecard import Scorecard
+
+FORMAT = 1
+
+Spread = dict[str, float | None]
+
+
+def spread(values: Sequence[float], *, places: int = 4) -> Spread:
+    """Mean and standard deviation over seeds (n - 1 below the root); one seed has no deviation.
+
+    :param values: one a seed.
+    :param places: to round to.
+    """
+    deviation = round(float(np.std(values, ddof=1)), places) if len(values) > 1 else None
+    return {"mean": round(float(np.mean(values)), places), "sd": deviation}
+
+
+def spreads(rows: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
+    """Spread of each name that all rows have, in the order of the first."""
+    shared = [name for name in rows[0] if all(name in row for row in rows)]
+    return {name: spread([row[name] for row in rows], places=6 if "ece" in name else 4) for name in shared}
+
+
+def spread_text(spread: Spread, places: int = 1) -> str:
+    """Write mean ± sd; the mean alone for one seed.
+
+    :param spread: from `spread`.
+    :param places: behind the point.
+    """
+    mean, deviation = spread["mean"], spread["sd"]
+    return f"{mean:.{places}f}" + ("" if deviation is None else f" ± {deviation:.{places}f}")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `mister-e evaluate` found: one scorecard a seed, and what they give together.
+
+    :param protocol: the rules.
+    :param model: facts of the model, JSON-ready.
+    :param cards: seed to scorecard.
+    :param ensemble: of the seeds' mean probabilities; None = a single seed.
+    :param test_scored: how often the test split was scored with this run so far, this time included;
+        None = this is another split.
+    """
+
+    protocol: ScoreProtocol
+    model: Mapping[str, Any]
+    cards: Mapping[int, Scorecard]
+    ensemble: Scorecard | None = None
+    test_scored: int | None = None
+
+    @property
+    def first(self) -> Scorecard:
+        """That of the first seed; labels, turns and supports are the same in all."""
+        return next(iter(self.cards.values()))
+
+    @property
+    def scores(self) -> dict[str, Spread]:
+        """Of each overall score."""
+        return spreads([card.scores for card in self.cards.values()])
+
+    @property
+    def classes(self) -> dict[str, dict[str, Spread]]:
+        """Label to precision, recall and F1."""
+        each = [class_scores(card.confusion) for card in self.cards.values()]
+        return {
+            label: {name: spread([float(one[name][i]) for one in each]) for name in each[0]}
+            for i, label in enumerate(self.first.labels)
+        }
+
+    @property
+    def experts(self) -> dict[str, dict[str, Spread]]:
+        """Expert to its overall scores, over the turns that it judged."""
+        cards = list(self.cards.values())
+        shared = [name for name in self.first.experts if all(name in card.experts for card in cards)]
+        return {
+            name: spreads([_floats(overall_scores(card.experts[name])) for card in cards]) for name in shared
+        }
+
+    @property
+    def parts(self) -> dict[str, dict[str, Spread]]:
+        """Part of the split, such as "improvised", to its overall scores."""
+        cards = self.cards.values()
+        return {
+            name: spreads([_floats(overall_scores(card.parts[name][1])) for card in cards])
+            for name in self.first.parts
+        }
+
+    @property
+    def gate(self) -> GateStatistics | None:
+        """Trust, averaged over the seeds; None = the model has no gate."""
+        several = [card.gate for card in self.cards.values() if card.gate is not None]
+        return GateStatistics.mean_of(several) if several else None
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """Turns by true and predicted class, summed over the seeds `[C, C]`."""
+        total: NDArray[np.int64] = np.sum([card.confusion for card in self.cards.values()], axis=0)
+        return total
+
+    @property
+    def reliability(self) -> tuple[Reliability, Reliability]:
+        """Before and after calibration, the turns of all seeds in one table."""
+        cards = self.cards.values()
+        before = np.sum([card.before.sums for card in cards], axis=0)
+        return Reliability(before), Reliability(np.sum([card.after.sums for card in cards], axis=0))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict; `format` changes with its layout."""
+        return {
+            "format": FORMAT,
+            "protocol": self.protocol.to_json(),
+            "model": dict(self.model),
+            "test_scored": self.test_scored,
+            "summary": {
+                "scores": self.scores,
+                "classes": self.classes,
+                "experts": self.experts,
+                "parts": self.parts,
+                "gate": None if self.gate is None else self.gate.to_json(),
+            },
+            "seeds": {str(seed): card.to_json() for seed, card in self.cards.items()},
+            "ensemble": None if self.ensemble is None else self.ensemble.to_json(),
+        }
+
+
+def _floats(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items()}

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from stores import LABELS, SPEECH_DIM, TEXT_DIM, make_store
+
+from mister_e.errors import InputError
+from mister_e.evaluation.baselines import BASELINES, run, run_baselines
+from mister_e.evaluation.baselines.classic import logistic_regression, majority, taught
+from mister_e.evaluation.baselines.inputs import Talk, as_predictions, talks
+from mister_e.evaluation.baselines.networks import BcLstm, Mlp, Settings, TurnTransformer, network, say
+
+NETWORKS = (Mlp, BcLstm, TurnTransformer)
+SHORT = Settings(epochs=6, patience=3, batch=4)
+
+
+def holes(split, talk, turn, modality, row):
+    """Every fifth turn has no sound, every seventh no words; the 35th would have nothing."""
+    gone = (modality == "speech" and turn % 5 == 4) or (modality == "text" and turn % 7 == 6)
+    return None if gone else row
+
+
+def test_embeddings_stand_side_by_side_standardised_on_train(tmp_path):
+    store = make_store(tmp_path / "store", turns=40, edit=holes)
+    train = talks(store)["train"]
+    features = torch.cat([one.features for one in train])
+    assert features.shape[1] == TEXT_DIM + SPEECH_DIM + 2
+    has_text, has_speech = features[:, TEXT_DIM].bool(), features[:, -1].bool()
+    text, speech = features[:, :TEXT_DIM], features[:, TEXT_DIM + 1 : -1]
+    for rows, there in ((text, has_text), (speech, has_speech)):
+        assert rows[there].mean(0).abs().max() < 1e-5
+        assert rows[there].std(0, correction=0) == pytest.approx(1, abs=1e-4)
+        assert not rows[~there].any()
+    assert not train[0].judged[34]
+    assert train[0].judged[33]
+
+
+def test_validation_and_test_are_put_on_the_scale_of_train(tmp_path):
+    def shifted(split, talk, turn, modality, row):
+        return row if split == "train" else row + 100
+
+    prepared = talks(make_store(tmp_path / "store", edit=shifted))
+    plain = talks(make_store(tmp_path / "plain"))
+    difference = prepared["test"][0].features - plain["test"][0].features
+    assert difference[:, 0].min() > 10
+    assert torch.equal(prepared["train"][0].features, plain["train"][0].features)
+
+
+def test_a_constant_number_becomes_zero(tmp_path):
+    def constant(split, talk, turn, modality, row):
+        row[0] = 3.0
+        return row
+
+    prepared = talks(make_store(tmp_path / "store", edit=constant))
+    assert not torch.cat([one.features[:, 0] for one in prepared["train"]]).any()
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_padding_and_company_change_nothing(make):
+    torch.manual_seed(0)
+    model = make(5, 3).eval()
+    several = [
+        Talk(
+            f"{turns}",
+            tuple(map(str, range(turns))),
+            torch.randn(turns, 5),
+            torch.zeros(turns),
+            torch.ones(turns),
+        )
+        for turns in (9, 2, 5, 1)
+    ]
+    together = say(model, several)
+    alone = np.concatenate([say(model, [one]) for one in several])
+    assert together == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.parametrize(("make", "looks"), [(Mlp, False), (BcLstm, True), (TurnTransformer, True)])
+def test_who_looks_at_other_turns(make, looks):
+    torch.manual_seed(0)
+    model = make(5, 3).eval()
+    turns = torch.randn(1, 6, 5)
+    other = turns.clone()
+    other[0, 0] += 3
+    mask = torch.ones(1, 6, dtype=torch.bool)
+    with torch.inference_mode():
+        moved = (model(turns, mask) - model(other, mask)).abs()[0, 5].max()
+    assert (moved > 1e-6) == looks
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_networks_learn_and_the_same_seed_learns_the_same(make, tmp_path):
+    prepared = talks(make_store(tmp_path / "store", strength=4.0, edit=holes))
+    fit = network(make, SHORT)
+    first, again, other = (fit(prepared["train"], prepared["validation"], 3, seed) for seed in (0, 0, 1))
+    said = first.say(prepared["test"])
+    predictions = as_predictions(prepared["test"], said)
+    right = said.argmax(1) == predictions.labels
+    assert right[predictions.scored].mean() > 0.85
+    assert np.array_equal(said, again.say(prepared["test"]))
+    assert not np.array_equal(said, other.say(prepared["test"]))
+
+
+def test_the_majority_is_as_sure_as_it_is_frequent(tmp_path):
+    store = make_store(
+        tmp_path / "store", label=lambda split, random: int(torch.rand(1, generator=random) < 0.3)
+    )
+    prepared = talks(store)
+    predictions = as_predictions(
+        prepared["test"], majority(prepared["train"], prepared["validation"], 3, 0).say(prepared["test"])
+    )
+    labels = torch.cat([one.labels for one in prepared["train"]]).numpy()
+    assert (predictions.logits.argmax(1) == 0).all()
+    assert predictions.probabilities()[0, :2] == pytest.approx(np.bincount(labels) / len(labels), abs=1e-4)
+
+
+def test_logistic_regression_is_that_of_scikit_learn_and_never_says_an_unknown_label(tmp_path):
+    store = make_store(
+        tmp_path / "store", label=lambda split, random: 2 * int(torch.rand(1, generator=random) < 0.5)
+    )
+    prepared = talks(store)
+    fitted = logistic_regression(prepared["train"], prepared["validation"], 3, 0)
+    said = fitted.say(prepared["test"])
+    features, labels = taught(prepared["train"])
+    oracle = LogisticRegression(C=fitted.chosen["C"], max_iter=1000, tol=1e-3).fit(features, labels)
+    expected = oracle.predict(torch.cat([one.features for one in prepared["test"]]).numpy())
+    assert said.argmax(1).tolist() == expected.tolist()
+    assert set(expected) == {0, 2}
+    probabilities = as_predictions(prepared["test"], said).probabilities()
+    assert probabilities[:, 1].max() < 1e-6
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Baselines that take a moment, and a list of those that were trained."""
+    trained: list[tuple[str, int]] = []
+
+    def watched(name, fit, *arguments):
+        trained.append((name, arguments[-1]))
+        return fit(*arguments)
+
+    quick = {"mlp": network(Mlp, SHORT), "bc-lstm": network(BcLstm, SHORT)}
+    quick["transformer"] = network(TurnTransformer, SHORT)
+    for name, baseline in BASELINES.items():
+        fit = partial(watched, name, quick.get(name, baseline.fit))
+        monkeypatch.setitem(BASELINES, name, run.Baseline(fit, baseline.seeded))
+    return trained
+
+
+def test_all_run_once_and_are_not_done_again(tmp_path, short):
+    store = make_store(tmp_path / "store", edit=holes)
+    summary = run_baselines(store, tmp_path / "out", seeds=(0, 3))
+    assert short == [
+        ("majority", 0),
+        ("logistic-regression", 0),
+        *((name, seed) for name in ("mlp", "bc-lstm", "transformer") for seed in (0, 3)),
+    ]
+    assert json.loads((tmp_path / "out" / "baselines.json").read_text()) == summary
+    assert summary["protocol"]["selection"] == "validation"
+    assert summary["protocol"]["split"] == "test"
+    assert summary["baselines"]["majority"]["test"]["weighted_f1"]["sd"] is None
+    row = summary["baselines"]["bc-lstm"]
+    cards = [json.loads((tmp_path / "out" / "bc-lstm" / f"seed-{seed}.json").read_text()) for seed in (0, 3)]
+    values = [card["test"]["scores"]["weighted_f1"] for card in cards]
+    assert row["test"]["weighted_f1"]["mean"] == pytest.approx(np.mean(values), abs=1e-3)
+    assert row["test"]["weighted_f1"]["sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-3)
+    lines = (tmp_path / "out" / "baselines.md").read_text().splitlines()
+    assert len(lines) == 2 + len(BASELINES)
+    assert lines[2].startswith("| majority | - | ")
+
+    short.clear()
+    more = run_baselines(store, tmp_path / "out", seeds=(0, 3, 4), names=("majority", "mlp"))
+    assert short == [("mlp", 4)]
+    assert more["baselines"]["mlp"]["seeds"] == [0, 3, 4]
+    other = make_store(tmp_path / "other", modalities=("text",))
+    with pytest.raises(InputError, match=r"another encoders\.speech"):
+        run_baselines(other, tmp_path / "out", seeds=(0,))
+    with pytest.raises(InputError, match="unknown baseline 'svm'"):
+        run_baselines(store, tmp_path / "out", seeds=(0,), names=("svm",))
+
+
+def test_nothing_of_test_is_seen_before_all_is_chosen(tmp_path, short):
+    looked: list[str] = []
+
+    class Watched(dict):
+        def __getitem__(self, split):
+            looked.append(split)
+            return super().__getitem__(split)
+
+    store = make_store(tmp_path / "store")
+    prepared = Watched(talks(store))
+    rules = run.ScoreProtocol.of_store(store, "test", seeds=(0,))
+    run._one(BASELINES["mlp"], prepared, rules, 0)
+    assert "test" not in looked[: looked.index("test")]
+    assert looked[:2] == ["train", "validation"]
+    assert set(looked[-2:]) == {"test"}
+
+
+def test_one_modality_is_enough(tmp_path, short):
+    store = make_store(tmp_path / "store", modalities=("speech",))
+    summary = run_baselines(store, tmp_path / "out", seeds=(0,), names=("logistic-regression",))
+    assert summary["baselines"]["logistic-regression"]["test"]["weighted_f1"]["mean"] > 50
+
+
+def test_bad_stores_are_told(tmp_path):
+    def broken(split, talk, turn, modality, row):
+        return row * float("nan") if (split, talk, turn, modality) == ("test", 2, 1, "speech") else row
+
+    with pytest.raises(InputError, match="turn u1: its speech embedding is not a number"):
+        talks(make_store(tmp_path / "nan", edit=broken))
+    with pytest.raises(InputError, match="its validation split has 1 of its labels"):
+        talks(
+            make_store(
+                tmp_path / "one",
+                label=lambda split, random: (
+                    0 if split == "validation" else int(torch.randint(len(LABELS), (1,), generator=random))
+                ),
+            )
+        )

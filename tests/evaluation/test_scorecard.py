@@ -1,0 +1,169 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from mister_e.analysis import EXPERTS
+from mister_e.errors import InputError
+from mister_e.evaluation.calibration import calibrated
+from mister_e.evaluation.ensemble import ensemble
+from mister_e.evaluation.metrics import expected_calibration_error
+from mister_e.evaluation.scorecard import score
+from mister_e.labels import MELD_EMOTIONS, LabelSet
+
+
+def f1(labels, predictions):
+    return 100 * f1_score(labels, predictions, average="weighted", zero_division=0)
+
+
+def test_every_number_follows_from_the_turns_that_count(made):
+    said = made()
+    counts = (said.labels >= 0) & said.judged
+    truth, predicted = said.labels[counts], said.logits[counts].argmax(1)
+    card = score(said, MELD_EMOTIONS, temperature=0.5)
+    data = json.loads(json.dumps(card.to_json()))
+    assert data["turns"] == counts.sum() < len(said)
+    assert data["unjudged"] == ((said.labels >= 0) & ~said.judged).sum() > 0
+    assert data["scores"]["weighted_f1"] == pytest.approx(f1(truth, predicted), abs=1e-3)
+    low, high = data["intervals"]["weighted_f1"]
+    assert low < data["scores"]["weighted_f1"] < high
+    assert np.array(data["confusion"]["turns"]).sum() == counts.sum()
+    assert [row["label"] for row in data["classes"]] == list(MELD_EMOTIONS)
+    assert [row["support"] for row in data["classes"]] == np.bincount(truth, minlength=7).tolist()
+    for state, temperature in (("before", 1.0), ("after", 0.5)):
+        error = expected_calibration_error(said.probabilities(temperature)[counts], truth)
+        assert data["calibration"][state]["ece"] == pytest.approx(error, abs=1e-5)
+        assert sum(row["turns"] for row in data["calibration"][state]["bins"]) == counts.sum()
+    assert data["calibration"]["temperatures"] == [0.5]
+
+
+def test_an_expert_is_scored_where_it_judged(made):
+    said = made()
+    data = score(said, MELD_EMOTIONS).to_json()
+    for number, name in enumerate(EXPERTS):
+        own = said.scored & said.present[:, number]
+        expected = f1(said.labels[own], said.experts[own, number].argmax(1))
+        assert data["experts"][name]["turns"] == own.sum()
+        assert data["experts"][name]["weighted_f1"] == pytest.approx(expected, abs=1e-3)
+    silent = replace(said, present=said.present & [False, True, False], gate=said.gate * [0, 1, 0])
+    assert list(score(silent, MELD_EMOTIONS).experts) == ["text"]
+
+
+def test_the_gate_is_told_for_right_and_wrong_turns_and_by_class(made):
+    said = made()
+    gate = score(said, MELD_EMOTIONS).to_json()["gate"]
+    right = said.logits.argmax(1) == said.labels
+    groups = {"all": said.scored, "right": said.scored & right, "wrong": said.scored & ~right}
+    groups["complete"] = said.scored & said.present.all(1)
+    for name, chosen in groups.items():
+        assert gate[name]["turns"] == chosen.sum()
+        for number, expert in enumerate(EXPERTS):
+            weights = said.gate[chosen, number]
+            assert gate[name][expert]["mean"] == pytest.approx(weights.mean(), abs=1e-3)
+            assert gate[name][expert]["sd"] == pytest.approx(weights.std(), abs=1e-3)
+            leads = np.mean([row.argmax() == number for row in said.gate[chosen]])
+            assert gate[name][expert]["leads"] == pytest.approx(leads, abs=1e-3)
+    joyful = said.scored & (said.labels == 1)
+    assert gate["classes"]["joy"]["turns"] == joyful.sum()
+    assert gate["classes"]["joy"]["text"]["mean"] == pytest.approx(said.gate[joyful, 1].mean(), abs=1e-3)
+
+
+def test_improvised_and_scripted_are_told_apart_where_every_id_does(made):
+    said = made()
+    assert score(said, MELD_EMOTIONS).parts == {}
+    names = [f"Ses05F_{'impro' if i % 3 else 'script'}{i}" for i in range(30)]
+    parts = score(replace(said, conversation_ids=names), MELD_EMOTIONS).to_json()["parts"]
+    played = np.array([i % 3 == 0 for i in range(30)])[said.conversations]
+    for name, own in (("scripted", played), ("improvised", ~played)):
+        chosen = said.scored & own
+        assert parts[name]["turns"] == chosen.sum()
+        expected = f1(said.labels[chosen], said.logits[chosen].argmax(1))
+        assert parts[name]["weighted_f1"] == pytest.approx(expected, abs=1e-3)
+    assert parts["scripted"]["conversations"] == 10
+    assert score(replace(said, conversation_ids=[*names[:-1], "other"]), MELD_EMOTIONS).parts == {}
+
+
+def test_a_temperature_for_each_turn(made):
+    said = made()
+    heat = np.where(said.present[:, 2:], 2.0, 0.5)
+    card = score(said, MELD_EMOTIONS, temperature=heat)
+    assert card.temperatures == (0.5, 2.0)
+    rows = [said.probabilities(float(one))[i] for i, one in enumerate(heat[:, 0])]
+    assert calibrated(said, heat).probabilities() == pytest.approx(np.array(rows), abs=1e-6)
+    truth = said.labels[said.scored]
+    expected = expected_calibration_error(np.array(rows)[said.scored], truth)
+    assert card.after.error == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_ensemble_is_the_mean_of_calibrated_probabilities(made):
+    several, heats = [made(seed=seed) for seed in range(3)], [0.5, 1.0, 2.0]
+    together = ensemble(several, heats)
+    mean = np.mean([one.probabilities(heat) for one, heat in zip(several, heats, strict=True)], axis=0)
+    assert together.probabilities() == pytest.approx(mean, abs=1e-6)
+    assert together.gate is None
+    single = [score(one, MELD_EMOTIONS).scores["weighted_f1"] for one in several]
+    assert score(together, MELD_EMOTIONS).scores["weighted_f1"] > max(single)
+    with pytest.raises(InputError, match="different turns"):
+        ensemble([several[0], made(conversations=29)], [1.0, 1.0])
+
+
+def test_a_certain_model_leaves_no_infinity_behind(made):
+    said = made()
+    certain = replace(said, logits=1e4 * said.logits)
+    assert np.isfinite(ensemble([certain, certain], [1.0, 1.0]).logits).all()
+
+
+def test_a_model_without_experts_and_a_single_conversation(made):
+    data = score(made(conversations=1, turns=20, experts=False), MELD_EMOTIONS).to_json()
+    assert data["experts"] == {}
+    assert data["gate"] is None
+    assert data["intervals"] == {}
+    assert "f1_interval" not in data["classes"][0]
+
+
+def test_what_cannot_be_scored_is_told(made):
+    said = made()
+    with pytest.raises(InputError, match="7 classes, but the corpus has 2 labels"):
+        score(said, LabelSet(("yes", "no")))
+    with pytest.raises(InputError, match="nothing to score"):
+        score(replace(said, judged=np.zeros_like(said.judged)), MELD_EMOTIONS)
+    first = int(said.scored.argmax())
+    broken = said.logits.copy()
+    broken[first] = np.nan
+    with pytest.raises(InputError, match=rf"turn u{first}: its scores are not numbers"):
+        score(replace(said, logits=broken), MELD_EMOTIONS)
+    odd = said.labels.copy()
+    odd[3] = 9
+    with pytest.raises(InputError, match="turn u3: its label is number 9 of 7"):
+        score(replace(said, labels=odd), MELD_EMOTIONS)
+
+
+def test_the_layout_stays(made):
+    data = score(made(), MELD_EMOTIONS).to_json()
+    assert list(data) == [
+        "turns",
+        "conversations",
+        "unjudged",
+        "scores",
+        "intervals",
+        "bootstrap",
+        "classes",
+        "confusion",
+        "calibration",
+        "experts",
+        "gate",
+        "parts",
+    ]
+    assert list(data["scores"]) == ["weighted_f1", "accuracy", "macro_f1", "ece", "ece_uncalibrated"]
+    assert list(data["classes"][0]) == [
+        "label",
+        "precision",
+        "recall",
+        "f1",
+        "support",
+        "predicted",
+        "f1_interval",
+    ]
+    assert list(data["gate"]) == ["all", "right", "wrong", "complete", "classes"]

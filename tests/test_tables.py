@@ -1,0 +1,88 @@
+"""The tables of docs/results.md are what the JSON files say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "benchmarks" / "tables.py"
+
+
+@pytest.fixture(scope="module")
+def tables():
+    spec = importlib.util.spec_from_file_location("benchmark_tables", SOURCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def score(mean: float, sd: float | None = 0.25) -> dict[str, float | None]:
+    return {"mean": mean, "sd": sd}
+
+
+def row(model: str, validation: float, test: float, **fields) -> dict:
+    scores = {"weighted_f1": score(test), "accuracy": score(66.0), "macro_f1": score(50.04)}
+    return {
+        "model": model,
+        "seeds": [0, 1, 2],
+        "validation": {"weighted_f1": score(validation)},
+        "test": {**scores, "ece": score(0.0312, 0.004)},
+        **fields,
+    }
+
+
+def corpus(**fields) -> dict:
+    return {
+        "corpus": "MELD-7",
+        "turns": {"validation": 1109, "test": 2610},
+        "embeddings": "MiniLM, fine-tuned.",
+        "rows": [row("mixture", 61.0, 65.2, variant="tuned"), row("bc-lstm", 60.0, 65.9)],
+        **fields,
+    }
+
+
+def test_a_corpus_is_a_heading_and_its_rows_the_best_on_validation_bold(tables, tmp_path):
+    published = [{"system": "MiSTER-E", "weighted_f1": 69.5, "differs": "about 15 B parameters"}]
+    (tmp_path / "meld.json").write_text(json.dumps(corpus(published=published)))
+    lines = tables.results(tmp_path).splitlines()
+    assert lines[0] == "### MELD-7"
+    assert lines[2] == "1,109 turns of validation, 2,610 of test. MiniLM, fine-tuned."
+    assert lines[6] == (
+        "| **mixture, tuned** | **3** | **61.0 ± 0.2** | **65.2 ± 0.2** | **66.0 ± 0.2** | **50.0 ± 0.2** |"
+        " **0.031 ± 0.004** |"
+    )
+    assert lines[7] == "| bc-lstm | 3 | 60.0 ± 0.2 | 65.9 ± 0.2 | 66.0 ± 0.2 | 50.0 ± 0.2 | 0.031 ± 0.004 |"
+    assert lines[-1] == "| MiSTER-E | 69.5 | about 15 B parameters |"
+    widths = {line.count("|") for line in lines[4:8]}
+    assert widths == {8}
+
+
+def test_corpora_come_in_the_order_of_their_files_and_one_run_has_no_deviation(tables, tmp_path):
+    majority = row("majority", 30.0, 31.0, seeds=None)
+    majority["test"]["weighted_f1"] = score(31.0, None)
+    (tmp_path / "b.json").write_text(json.dumps(corpus(corpus="MOSI-2", rows=[majority])))
+    (tmp_path / "a.json").write_text(json.dumps(corpus()))
+    text = tables.results(tmp_path)
+    assert text.index("### MELD-7") < text.index("### MOSI-2")
+    assert "| **majority** | **-** | **30.0 ± 0.2** | **31.0** |" in text
+    assert "published" not in text
+
+
+def test_a_missing_field_is_named_with_its_file(tables, tmp_path):
+    broken = corpus()
+    del broken["rows"][1]["test"]["ece"]
+    (tmp_path / "meld.json").write_text(json.dumps(broken))
+    with pytest.raises(ValueError, match=r"meld\.json: no field 'ece'"):
+        tables.results(tmp_path)
+
+
+def test_the_part_goes_between_its_comments(tables, tmp_path):
+    (tmp_path / "meld.json").write_text(json.dumps(corpus()))
+    page = "# Results\n<!-- results: written by benchmarks/tables.py -->\nold\n<!-- /results -->\nafter\n"
+    filled = tables.filled(page, "results", tables.results(tmp_path))
+    assert "old" not in filled
+    assert filled.endswith("<!-- /results -->\nafter\n")
+    assert tables.filled(filled, "results", tables.results(tmp_path)) == filled
