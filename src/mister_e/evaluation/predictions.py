@@ -19,7 +19,7 @@ class Predictions:
     :param labels: int64 `[N]`, positions in the label set; -1 = unlabelled.
     :param logits: float32 `[N, C]`.
     :param judged: bool `[N]`, False = nothing was there to judge by.
-    :param experts: float32 `[N, 3, C]` in the order of `mister_e.analysis.EXPERTS`; None = the model has none.
+    :param experts: float32 `[N, 3, C]` in the order of `mister_e.analysis.EXPERTS`; None = it has none.
     :param present: bool `[N, 3]`, the experts that judged; None = the model has none.
     :param gate: float32 `[N, 3]`; None = the model has none.
     """

@@ -24,7 +24,7 @@ from mister_e.model import MisterE
 
 FORMAT = 1
 
-#: What every folder holds; adapters on a frozen base come without `text/config.json` and `text/tokenizer.json`.
+#: What every folder holds. Beside adapters on a frozen base there is no `text/config.json` or tokenizer.
 READ = ("model.safetensors", "text/encoder.json", "text/model.safetensors")
 
 

@@ -194,6 +194,7 @@ def _optimizer(encoder: UtteranceEncoder, settings: FinetuneSettings) -> torch.o
         ],
         settings.rate,
         betas=settings.betas,
+        fused=True,
     )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mister_e.errors import MisterEError
 from mister_e.hooks import Progress, silent
+from mister_e.training.allocator import keep_freed_memory
 from mister_e.training.averaging import Average
 from mister_e.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from mister_e.training.runlog import RunLog
@@ -166,6 +167,7 @@ class Loop:
         :param progress: told of optimizer steps, by the name of the task.
         :raises MisterEError: the loss is no number any more.
         """
+        keep_freed_memory()
         seed_everything(self.settings.seed + 1000 * self.accelerator.process_index)
         found = load_checkpoint(self.folder / "checkpoint")
         if found is not None:

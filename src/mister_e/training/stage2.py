@@ -22,7 +22,6 @@ from mister_e.files import write_text
 from mister_e.hooks import Progress, silent
 from mister_e.model import MisterE
 from mister_e.pretrained.folder import Calibration
-from mister_e.training.allocator import keep_freed_memory
 from mister_e.training.averaging import Average
 from mister_e.training.loop import Loop
 from mister_e.training.mixing import MixtureTraining
@@ -87,7 +86,6 @@ def train_one(
     :param run: folder of the run: `log.jsonl`, `checkpoint/`.
     :return: the mixture, one row an epoch, and the epoch that was kept.
     """
-    keep_freed_memory()
     chosen = recipe.stage2()
     settings = chosen.train.model_copy(update={"seed": seed})
     seed_everything(seed)
