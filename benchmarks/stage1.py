@@ -1,4 +1,4 @@
-"""Fine-tune the text encoders of the recipes and score them: `python benchmarks/stage1.py --data DIR --work DIR`.
+"""Fine-tune the text encoders of the recipes and score them: `benchmarks/stage1.py --data DIR --work DIR`.
 
 Every corpus, recipe and seed is one run in the work folder: one that was killed goes on, one that is done
 is not done again, and its test split is scored once, after the epoch was chosen on validation.

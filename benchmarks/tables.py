@@ -27,6 +27,9 @@ SPEED = ROOT / "benchmarks" / "speed.json"
 PREPARE = ROOT / "benchmarks" / "prepare.json"
 RESULTS = ROOT / "benchmarks" / "results"
 RESULTS_PAGE = ROOT / "docs" / "results.md"
+ENCODERS = ROOT / "benchmarks" / "encoders.json"
+STAGE1 = ROOT / "benchmarks" / "stage1.json"
+TRAIN_PAGE = ROOT / "docs" / "train.md"
 LONG = ROOT / "benchmarks" / "speed_long.json"
 
 
@@ -168,6 +171,47 @@ def spread(score: dict[str, float | None], places: int = 1) -> str:
     return f"{score['mean']:.{places}f}" + ("" if deviation is None else f" ± {deviation:.{places}f}")
 
 
+def stage1() -> str:
+    """Table of the text encoders' own scores."""
+    results = json.loads(STAGE1.read_text(encoding="utf-8"))
+    lines = [
+        "| corpus | encoder of words | seeds | validation: weighted F1 | test: weighted F1 |",
+        "|---|---|---|---|---|",
+    ]
+    for corpus, rows in results.items():
+        for name, row in rows.items():
+            spreads = [row[f"{split}_weighted_f1"] for split in ("validation", "test")]
+            one = len(row["seeds"]) == 1
+            cells = [spread({"mean": each["mean"]} if one else each) for each in spreads]
+            lines.append(f"| {corpus} | {name} | {len(row['seeds'])} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def encoders() -> str:
+    """What stage 1 costs."""
+    results = json.loads(ENCODERS.read_text(encoding="utf-8"))
+    lines = [
+        f"On {results['machine']}, MELD; medians of {results['runs']} runs, epochs once.",
+        "",
+        "| what | measured | peak memory, GB |",
+        "|---|---|---|",
+    ]
+    for name, row in results.items():
+        if not isinstance(row, dict):
+            continue
+        if "epoch_s" in row:
+            told = f"{row['epoch_s']:.0f} s an epoch"
+        elif "cpu_ms_a_second" in row:
+            told = f"{row['cpu_ms_a_second']:.1f} ms of CPU a second of sound"
+        else:
+            told = (
+                f"{row['batched_turns_a_second']:.0f} turns/s, {row['batched_is_faster_by']:.1f} times the rate of"
+                f" one at a time; {row['as_the_recipe_turns_a_second']:.0f} turns/s with the recipe's history"
+            )
+        lines.append(f"| {name} | {told} | {row['peak_rss_gb']:.1f} |")
+    return "\n".join(lines)
+
+
 def demo() -> str:
     """What `make demo` prints."""
     command = [
@@ -205,7 +249,9 @@ def main() -> int:
         DATA: {"protocols": protocols(), "preparing": preparing()},
     }
     if RESULTS_PAGE.is_file():
-        pages[RESULTS_PAGE] = {"results": results()}
+        pages[RESULTS_PAGE] = {"stage 1": stage1(), "results": results()}
+    if ENCODERS.is_file():
+        pages[TRAIN_PAGE] = {"encoders": encoders()}
     if not arguments.check:
         pages[README]["demo output"] = demo()
     stale = 0
