@@ -206,7 +206,7 @@ def encoders() -> str:
         else:
             told = (
                 f"{row['batched_turns_a_second']:.0f} turns/s, {row['batched_is_faster_by']:.1f} times the rate of"
-                f" one at a time; {row['as_the_recipe_turns_a_second']:.0f} turns/s with the recipe's history"
+                f" one at a time; {row['as_the_recipe_turns_a_second']:.0f} turns/s with its history"
             )
         lines.append(f"| {name} | {told} | {row['peak_rss_gb']:.1f} |")
     return "\n".join(lines)
