@@ -2,6 +2,7 @@ import importlib.util
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -206,3 +207,21 @@ def test_keys_tell_what_an_embedding_depends_on():
     assert a[3] == b[1]  # the same words after the same words
     assert a[1] != b[0]  # the same words, but nothing before them
     assert encoder.content_keys([first, second]) == a + b
+
+
+def test_words_are_hidden_in_training_only_and_never_the_marks():
+    encoder = TextEncoder.from_base(
+        TextEncoderConfig(base="minilm-l6", token_dropout=0.9, history=1, turns_per_prompt=2)
+    )
+    (one,) = encoder.prompts([["so it goes again", "and again it goes"]])
+    shown, hidden = (
+        encoder.collate([one], random=r)["input_ids"][0] for r in (None, np.random.default_rng(0))
+    )
+    assert shown.tolist() == list(one.content.ids)
+    marks = (shown == encoder.tokenizer.sep_token_id) | (shown == encoder.tokenizer.cls_token_id)
+    assert torch.equal(hidden[marks], shown[marks])
+    changed = hidden != shown
+    assert changed.any()
+    assert (hidden[changed] == encoder.tokenizer.mask_token_id).all()
+    again = encoder.collate([one], random=np.random.default_rng(0))["input_ids"][0]
+    assert torch.equal(again, hidden)

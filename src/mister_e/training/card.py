@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from mister_e.files import write_text
 from mister_e.pretrained.folder import FolderConfig, read_config
+
+#: What the bundled bases are.
+BASES = {
+    "minilm-l6": "MiniLM-L6, Apache-2.0",
+    "smollm2-135m": "SmolLM2-135M-Instruct, Apache-2.0, an LLM of 135 million parameters",
+}
 
 _HEAD = """---
 license: other
@@ -33,8 +41,7 @@ analysis = Pipeline.from_pretrained("{name}")("call.wav")
 _DATA = """
 ## What it was trained on
 
-* **Words**: the text encoder (MiniLM-L6, Apache-2.0) was fine-tuned on single turns of MELD's training
-  split.
+* **Words**: the text encoder ({base}) was fine-tuned on MELD's training split{how}; {reading}.
 * **Voices**: Whisper tiny.en (MIT) is frozen. A pooling over its frames, joined with eight prosody
   statistics, was trained on acted clips of RAVDESS (English) and nEMO (Polish), on vocal bursts of
   EmoGator, on read speech of LibriSpeech taken as neutral, and on the statistics (not the sound) of
@@ -86,7 +93,26 @@ def write_card(folder: Path) -> None:
         labels=", ".join(config.labels),
     )
     terms = config.terms[:1].upper() + config.terms[1:]
-    write_text(folder / "README.md", head + _DATA + _scores(config) + _LIMITS.format(terms=terms))
+    data = _DATA.format(**_words(json.loads((folder / "text" / "encoder.json").read_text(encoding="utf-8"))))
+    write_text(folder / "README.md", head + data + _scores(config) + _LIMITS.format(terms=terms))
+
+
+def _words(text: dict[str, Any]) -> dict[str, str]:
+    """Say how the words were learned.
+
+    :param text: the `encoder.json` of the text encoder.
+    """
+    config = text["config"]
+    lora, history, most = config.get("lora"), config.get("history", 0), config.get("turns_per_prompt", 1)
+    return {
+        "base": BASES.get(config["base"], config["base"]),
+        "how": f" by LoRA of rank {lora['rank']}; the base itself is not in this folder"
+        if lora
+        else ", whole",
+        "reading": f"a turn is read after {history} to {history + most - 1} earlier ones of its conversation"
+        if history
+        else "each turn is read alone",
+    }
 
 
 def _scores(config: FolderConfig) -> str:
