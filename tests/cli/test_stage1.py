@@ -4,6 +4,7 @@ import json
 
 import polars as pl
 import pytest
+import torch
 
 from mister_e.corpora import table
 from mister_e.encoders.registry import load_encoder
@@ -79,3 +80,26 @@ def test_bad_input_is_told(run, corpus, tmp_path):
     assert "there is no such recipe" in missing.stderr
     odd = run("finetune", corpus / "recipe.yaml", *data, "--set", "text.encoder.base=no/such")
     assert "'no/such'" in odd.stderr
+
+
+def test_an_encoder_goes_on_from_another_corpus(run, corpus, tmp_path):
+    recipe, data = str(corpus / "recipe.yaml"), str(corpus / "corpus")
+    first = tmp_path / "first"
+    assert run("finetune", recipe, "--data", data, "-o", str(first), "--seed", "0").exit_code == 0
+    second = tmp_path / "second"
+    change = f"text.start={first / 'seed-0'}"
+    # a rate of almost nothing: what comes out is what it started from, but for the classifier
+    still = ("--set", change, "--set", "text.finetune.rate=1e-12", "--seed", "1")
+    assert run("finetune", recipe, "--data", data, "-o", str(second), *still).exit_code == 0
+    a, b = (load_encoder(folder).state_dict() for folder in (first / "seed-0", second / "seed-1"))
+    for name in a:
+        assert torch.allclose(a[name], b[name], atol=1e-3) != name.startswith("classify."), name
+    facts = json.loads((second / "seed-1" / "run.json").read_text())
+    assert facts["recipe"]["start"] == load_encoder(first / "seed-0").identity
+    wide = ("--set", change, "--set", "text.encoder.embedding_dim=8")
+    told = run("finetune", recipe, "--data", data, "-o", str(tmp_path / "third"), *wide)
+    assert told.exit_code == 2
+    assert "start: weight 'project.1.bias' of" in told.stderr
+    told = run("finetune", recipe, "--data", data, "-o", str(tmp_path / "x"), "--set", "text.start=nowhere")
+    assert told.exit_code == 2
+    assert "unknown model 'nowhere'" in told.stderr

@@ -22,6 +22,8 @@ class EncoderRecipe(BaseModel):
 
     :param kind: of the encoder, see `mister_e.encoders.registry`.
     :param encoder: its configuration; `classes` is the corpus's business.
+    :param start: an encoder of the same base and sizes to go on from: a folder, a run, or a bundled model;
+        None = the pretrained base.
     :param finetune: how it is fine-tuned; None = used as it is.
     """
 
@@ -29,6 +31,7 @@ class EncoderRecipe(BaseModel):
 
     kind: str
     encoder: BaseModel
+    start: str | None = None
     finetune: FinetuneSettings | None = None
 
     @model_validator(mode="before")

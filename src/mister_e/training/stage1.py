@@ -15,6 +15,7 @@ from mister_e.conversation import Conversation
 from mister_e.corpora.store import Corpus
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.encoders.registry import load_encoder, new_encoder
+from mister_e.encoders.start import find_start, go_on_from
 from mister_e.errors import InputError
 from mister_e.evaluation.metrics import class_f1, weighted_f1
 from mister_e.files import write_text
@@ -52,13 +53,14 @@ def run_stage1(
     chosen = recipe.part(part)
     labels = corpus.protocol.labels
     splits = {name: list(corpus.conversations(name)) for name in ("train", "validation")}
+    recipe_facts = _facts(chosen)
     results = []
     for seed in seeds or recipe.seeds:
         run = out / f"seed-{seed}"
         facts = {
             "part": part,
             "seed": seed,
-            "recipe": _facts(chosen),
+            "recipe": recipe_facts,
             "protocol": corpus.protocol.to_json(),
             "corpus_sha256": corpus.facts["table_sha256"],
         }
@@ -121,6 +123,8 @@ def _one(
     settings = chosen.finetune.model_copy(update={"seed": facts["seed"]})
     seed_everything(settings.seed)
     encoder = new_encoder(chosen.kind, chosen.encoder.model_copy(update={"classes": len(labels)}))
+    if chosen.start is not None:
+        go_on_from(encoder, find_start(chosen.start), chosen.start)
     encoder.keep_in(run.parent / "kept")
     done = finetune(encoder, splits["train"], splits["validation"], labels, settings, run, progress=progress)
     if not is_main():
@@ -143,5 +147,6 @@ def _facts(chosen: EncoderRecipe) -> dict[str, Any]:
     return {
         "kind": chosen.kind,
         "encoder": chosen.encoder.model_dump(mode="json"),
+        "start": None if chosen.start is None else find_start(chosen.start).identity,
         "finetune": chosen.finetune.model_dump(mode="json", exclude={"seed"}),
     }
