@@ -38,6 +38,8 @@ from mister_e.training.turns import TableConversation, by_voice, read_clips, rea
 log = logging.getLogger(__name__)
 
 SEED = 0
+#: Columns of MELD's table that tell about its sound: `audio.prosody.STATISTICS`.
+FEATURES = ("duration", "avg_*", "intensity_variation", "pitch_*", "articulation_rate", "mean_hnr")
 SPEECH_CORPORA = ("ravdess", "nemo", "emogator", "librispeech")
 #: A situation that only pairs can show: it is synthetic, for the clips are chosen by the labels.
 PAIRED = "text and acted clips, 6 in 10 of the turn's emotion"
@@ -61,7 +63,11 @@ def train_text(recipe: Recipe, data: Path, work: Path) -> Path:
     :return: the folder of the run.
     """
     corpus = table.prepare(
-        data / "erc" / "meld.csv", work / "meld", labels=tuple(MELD_EMOTIONS), name="MELD-7"
+        data / "erc" / "meld.csv",
+        work / "meld",
+        labels=tuple(MELD_EMOTIONS),
+        features=FEATURES,
+        name="MELD-7",
     )
     run_stage1(recipe, "text", corpus, work / "text", seeds=[SEED])
     return work / "text" / f"seed-{SEED}"
