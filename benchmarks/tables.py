@@ -205,8 +205,9 @@ def encoders() -> str:
             told = f"{row['cpu_ms_a_second']:.1f} ms of CPU a second of sound"
         else:
             told = (
-                f"{row['batched_turns_a_second']:.0f} turns/s, {row['batched_is_faster_by']:.1f} times the rate of"
-                f" one at a time; {row['as_the_recipe_turns_a_second']:.0f} turns/s with its history"
+                f"{row['batched_turns_a_second']:.0f} turns/s,"
+                f" {row['batched_is_faster_by']:.1f} times the rate of one at a time;"
+                f" {row['as_the_recipe_turns_a_second']:.0f} turns/s with its history"
             )
         lines.append(f"| {name} | {told} | {row['peak_rss_gb']:.1f} |")
     return "\n".join(lines)

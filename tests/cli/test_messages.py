@@ -44,6 +44,8 @@ def test_a_message_stays_on_one_line_and_without_control_characters(capsys):
 
 def test_an_error_is_explained_on_one_line(capsys):
     assert explain(InputError("call.wav: the file is empty")) == "call.wav: the file is empty"
+    missing = ModuleNotFoundError("No module named 'peft'", name="peft.tuners")
+    assert explain(missing) == "this needs peft, which comes with an extra: pip install 'mister-e[train]'"
     assert explain(OSError(28, "No space left")) == "OSError: [Errno 28] No space left"
     assert complain(OSError(28, "No space left"), debug=False) == 1
     assert capsys.readouterr().err == "error: OSError: [Errno 28] No space left (--debug shows where)\n"

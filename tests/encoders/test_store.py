@@ -118,6 +118,13 @@ def test_a_missing_store_and_a_damaged_shard_are_named(corpus, mini, tmp_path):
     store = EmbeddingStore.create(tmp_path / "store", corpus)
     store.add(corpus, mini)
     shard = tmp_path / "store" / "text" / "000000.safetensors"
+    kept = shard.read_bytes()
+    shard.unlink()
+    with pytest.raises(
+        InputError, match=r"the text embedding of conversation .* is gone; run mister-e embed"
+    ):
+        list(EmbeddingStore.load(tmp_path / "store").conversations())
+    shard.write_bytes(kept)
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(InputError, match=r"000000\.safetensors: damaged"):
         list(EmbeddingStore.load(tmp_path / "store").conversations())

@@ -121,6 +121,13 @@ def test_history_is_read_and_only_so_much_of_it():
     assert not torch.allclose(embedded[5], alone[0])
 
 
+def test_a_prompt_longer_than_the_base_reads_is_an_error():
+    config = TextEncoderConfig(base="minilm-l6", history=40, max_prompt_tokens=600)
+    encoder = TextEncoder.from_base(config).eval()
+    with pytest.raises(InputError, match=r"a prompt of \d+ tokens, but 'minilm-l6' reads 512 at most"):
+        encoder.embed_words([[" ".join(TEXTS)] * 30])
+
+
 def test_conversations_in_one_call_do_not_meet():
     encoder = TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", history=3)).eval()
     together = encoder.embed_words([TEXTS, TEXTS[::-1]])

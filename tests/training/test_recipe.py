@@ -85,6 +85,8 @@ def test_fields_can_be_changed(recipe):
         ("nonsense", "expected a field and a value"),
         ("name.more=3", "'name' holds no fields"),
         ("seeds=[1, 1]", "a seed is named twice"),
+        ("seeds=[-1]", "a seed is a number from 0 on"),
+        ("seeds=[1", "its value is not YAML"),
     ],
 )
 def test_what_is_wrong_is_named(recipe, change, message):

@@ -366,6 +366,19 @@ def test_a_store_of_other_encoders_than_the_models_is_refused(store, done):
     facts = {**store.facts, "protocol": {**store.facts["protocol"], "labels": ["a", "b", "c"]}}
     with pytest.raises(InputError, match="its labels are a, b, c, the model's are sad, glad, mad"):
         trained.check(EmbeddingStore(store.folder, facts))
+    facts = {**store.facts, "corpus_sha256": "9" * 64}
+    with pytest.raises(InputError, match=r"999…, .*the same corpus, prepared otherwise"):
+        trained.check(EmbeddingStore(store.folder, facts))
+
+
+def test_seeds_side_by_side_are_of_one_recipe_and_each_named_once(store, done):
+    folder, recipe, _ = done
+    other = recipe.changed({"mixture.loss.gamma": 2})
+    with pytest.raises(InputError, match=r"seed-\d: holds a run with another recipe\.loss\.gamma"):
+        run_stage2(other, store, folder / "run", seeds=[7])
+    with pytest.raises(InputError, match="seed 3 is named twice"):
+        run_stage2(recipe, store, folder / "run", seeds=[3, 3])
+    assert not (folder / "run" / "seed-7").exists()
 
 
 def test_a_loss_that_is_no_number_is_told(store, tmp_path):

@@ -51,8 +51,6 @@ def ablate(
         from mister_e.files import write_text
 
         store = EmbeddingStore.load(data)
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "recipe.yaml", read.to_yaml())
         with shown(quiet) as progress:
             from mister_e.evaluation.ablation import VARIANTS, to_markdown
             from mister_e.evaluation.ablation import ablate as run
@@ -60,6 +58,7 @@ def ablate(
             table = run(
                 read, store, out, seeds=seed or (), variants=variant or tuple(VARIANTS), progress=progress
             )
+        write_text(out / "recipe.yaml", read.to_yaml())
         to_stdout(to_markdown(table))
         if not quiet:
             say("wrote", str(out))

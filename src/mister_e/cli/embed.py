@@ -91,6 +91,7 @@ def render(modality: str, splits: dict[str, Embedded]) -> str:
 
 def _encoder(name: str, modality: str, corpus: Corpus) -> UtteranceEncoder:
     """Find an encoder by what the user called it."""
+    from mister_e.encoders.base import on_fastest_device
     from mister_e.encoders.registry import load_encoder
     from mister_e.pretrained import model_folder
     from mister_e.pretrained.folder import ModelFolder
@@ -108,4 +109,4 @@ def _encoder(name: str, modality: str, corpus: Corpus) -> UtteranceEncoder:
         encoder = model.text_encoder if modality == "text" else model.speech_encoder
     if encoder.modality != modality:
         raise InputError(f"--{modality} {name}: that is an encoder of {encoder.modality}")
-    return encoder
+    return on_fastest_device(encoder)

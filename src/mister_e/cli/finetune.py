@@ -66,12 +66,11 @@ def finetune(
         from mister_e.files import write_text
 
         corpus = Corpus.load(data)
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "recipe.yaml", read.to_yaml())
         with shown(quiet) as progress:
             from mister_e.training.stage1 import run_stage1
 
             summary = run_stage1(read, part, corpus, out, seeds=seed or (), test=test, progress=progress)
+        write_text(out / "recipe.yaml", read.to_yaml())
         to_stdout(_render(summary))
         if not quiet:
             say("wrote", str(out))

@@ -13,6 +13,9 @@ from mister_e.errors import InputError
 #: Exit codes besides 0: a failure of ours, bad input, stopped with Ctrl-C (128 + SIGINT).
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 
+#: Packages of the extra `train`.
+_EXTRA = {"accelerate", "matplotlib", "peft", "sklearn", "tensorboard", "yaml"}
+
 _COLOURS = {"error": typer.colors.RED, "note": typer.colors.YELLOW, "wrote": typer.colors.GREEN}
 
 
@@ -51,6 +54,8 @@ def exit_codes(debug: bool) -> Iterator[None]:
 
 def explain(error: Exception) -> str:
     """One line about an error: the message of ours, the kind as well of any other."""
+    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in _EXTRA:
+        return f"this needs {package}, which comes with an extra: pip install 'mister-e[train]'"
     return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 

@@ -67,12 +67,11 @@ def train(
         from mister_e.files import write_text
 
         store = EmbeddingStore.load(data)
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "recipe.yaml", read.to_yaml())
         with shown(quiet) as progress:
             from mister_e.training.stage2 import run_stage2
 
             summary = run_stage2(read, store, out, seeds=seed or (), progress=progress)
+        write_text(out / "recipe.yaml", read.to_yaml())
         to_stdout(_render(summary))
         if not quiet:
             for note in summary["notes"]:

@@ -153,6 +153,11 @@ def device_of(encoder: UtteranceEncoder) -> torch.device:
     return torch.device("cpu")
 
 
+def on_fastest_device(encoder: UtteranceEncoder) -> UtteranceEncoder:
+    """Put an encoder on the GPU, where there is one; give it back."""
+    return encoder.to("cuda") if torch.cuda.is_available() else encoder
+
+
 def batches_by_cost(examples: Sequence[Example], budget: int) -> Iterator[list[int]]:
     """Group examples of like cost, dearest first.
 

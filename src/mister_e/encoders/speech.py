@@ -230,6 +230,7 @@ class SpeechEncoder(UtteranceEncoder):
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_heard(path, heard)
+                heard = load_heard(path)  # in its half precision, as every later epoch hears it
         for i, turn in zip(clips, heard, strict=True):
             result[i] = turn
         return result

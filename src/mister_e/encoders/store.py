@@ -288,6 +288,11 @@ class EmbeddingStore:
         result = torch.zeros(len(one["ids"]), self.dim(modality))
         for turn, key in enumerate(one[modality]):
             if key is not None:
+                if key not in self._rows(modality):
+                    raise InputError(
+                        f"{self.folder}: the {modality} embedding of conversation {one['id']}, turn"
+                        f" {one['ids'][turn]} is gone; run mister-e embed again"
+                    )
                 shard, row = self._rows(modality)[key]
                 embeddings, there = self._shard(shard)
                 result[turn] = embeddings[row]

@@ -105,6 +105,7 @@ class TextEncoder(UtteranceEncoder):
                 " turns_per_prompt over 1: leave it out"
             )
         self.attention = backbone.config._attn_implementation if is_causal(backbone) else None  # type: ignore[union-attr]
+        self.places = places(backbone)
         if config.lora is not None:
             backbone = add_lora(backbone, config.lora)
         if config.gradient_checkpointing:
@@ -163,9 +164,16 @@ class TextEncoder(UtteranceEncoder):
         :return: `input_ids` and `attention_mask` `[B, L]` (`[B, 1, L, L]` where a bidirectional model reads
             several turns); for each turn its prompt `rows` `[R]`, and the
             `positions` `[R, S]` of its tokens there, real where `span_mask` `[R, S]` is True.
+        :raises InputError: a prompt is longer than the base can read.
         """
         read: list[Prompt] = [example.content for example in examples]
         longest = max(len(prompt.ids) for prompt in read)
+        if self.places is not None and longest > self.places:
+            raise InputError(
+                f"a prompt of {longest} tokens, but {self.config.base!r} reads {self.places} at most:"
+                f" set max_prompt_tokens (now {self.config.max_prompt_tokens}) and"
+                f" max_tokens (now {self.config.max_tokens}) to that or less"
+            )
         input_ids = torch.full((len(read), longest), self.tokenizer.pad_token_id)
         attention_mask = torch.zeros(len(read), longest, dtype=torch.long)
         rows: list[int] = []
@@ -300,3 +308,13 @@ def is_causal(backbone: nn.Module) -> bool:
     return any(getattr(module, "is_causal", False) for module in backbone.modules()) and not getattr(
         backbone.config, "is_encoder_decoder", False
     )
+
+
+def places(backbone: nn.Module) -> int | None:
+    """Tokens that a model with learned positions reads at most; None = it has none of these."""
+    for name, module in backbone.named_modules():
+        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
+            # RoBERTa counts from behind the place of its pads
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - before
+    return None

@@ -20,7 +20,7 @@ from mister_e.files import write_text
 from mister_e.hooks import Progress, silent
 from mister_e.training.mixture_folder import TrainedMixture, load_mixture
 from mister_e.training.recipe import Recipe
-from mister_e.training.runs import spread
+from mister_e.training.runs import once_each, spread
 from mister_e.training.stage2 import run_stage2
 
 #: The recipe as it is: what the others are compared with.
@@ -76,7 +76,7 @@ def ablate(
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise InputError(f"there is no variant {unknown[0]!r}: the variants are {', '.join(VARIANTS)}")
-    seeds = tuple(seeds or recipe.seeds)
+    seeds = once_each(seeds) or recipe.seeds
     rows, robustness = [], []
     for number, name in enumerate(variants, start=1):
         variant = recipe.changed(VARIANTS[name])

@@ -26,7 +26,8 @@ from mister_e.evaluation.summary import Evaluation
 from mister_e.files import write_text
 from mister_e.hooks import Progress, silent
 from mister_e.training.mixture import fit_temperature
-from mister_e.training.mixture_folder import TrainedMixture, load_mixture, temperatures
+from mister_e.training.mixture_folder import MixtureFacts, TrainedMixture, load_mixture, temperatures
+from mister_e.training.runs import difference
 
 #: A line for every time that test was scored, in the folder of the run.
 RECORD = "test_scored.jsonl"
@@ -116,19 +117,31 @@ def load_seeds(run: Path) -> dict[int, TrainedMixture]:
 
     :param run: a folder of `mister-e train`, or that of one of its seeds.
     :return: seed to mixture, rising.
-    :raises InputError: there is none, or one of the seeds is not finished.
+    :raises InputError: there is none, one of the seeds is not finished, or they are not of one recipe.
     """
-    folders = [one for one in run.glob("seed-*") if one.is_dir()]
+    folders = sorted(one for one in run.glob("seed-*") if one.is_dir())
     if not folders:
         trained = load_mixture(run)
         return {trained.facts.seed: trained}
-    unfinished = [one for one in sorted(folders) if not (one / "model" / "config.json").is_file()]
+    unfinished = [one for one in folders if not (one / "model" / "config.json").is_file()]
     if unfinished:
         raise InputError(
             f"{unfinished[0]}: not finished; run mister-e train again, or evaluate a finished seed's folder"
         )
     loaded = [load_mixture(one) for one in folders]
+    for one, folder in zip(loaded[1:], folders[1:], strict=True):
+        if field := difference(_shared(loaded[0].facts), _shared(one.facts)):
+            raise InputError(
+                f"{folder}: another {field[0]} than {folders[0].name}: seeds of one run differ in the seed"
+                " alone; evaluate each by its own folder"
+            )
     return {one.facts.seed: one for one in sorted(loaded, key=lambda one: one.facts.seed)}
+
+
+def _shared(facts: MixtureFacts) -> dict[str, Any]:
+    """What the seeds of one run have in common."""
+    shared = facts.model_dump(mode="json", include={"labels", "model", "loss", "corpus_sha256"})
+    return shared | {"encoders": {name: one["identity"] for name, one in facts.encoders.items()}}
 
 
 def _judge(

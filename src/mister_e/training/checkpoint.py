@@ -75,7 +75,10 @@ def save_checkpoint(
         for name, value in state.items()
     }
     save_file(moments, temporary / "optimizer.safetensors")
-    save_file({"torch": torch.get_rng_state()}, temporary / "random.safetensors")
+    drawn = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        drawn["cuda"] = torch.cuda.get_rng_state()
+    save_file(drawn, temporary / "random.safetensors")
     kind, words, *rest = np.random.get_state()  # noqa: NPY002 - libraries draw from it
     state = {
         "position": vars(position),
@@ -117,7 +120,10 @@ class Checkpoint:
             random.setstate((version, tuple(words), gauss))
             kind, numbers, *rest = self._state["numpy"]
             np.random.set_state((kind, np.array(numbers, dtype=np.uint32), *rest))  # noqa: NPY002
-            torch.set_rng_state(load_file(self.folder / "random.safetensors")["torch"])
+            drawn = load_file(self.folder / "random.safetensors")
+            torch.set_rng_state(drawn["torch"])
+            if "cuda" in drawn and torch.cuda.is_available():
+                torch.cuda.set_rng_state(drawn["cuda"])
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:

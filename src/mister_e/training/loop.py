@@ -25,6 +25,7 @@ from mister_e.training.allocator import keep_freed_memory
 from mister_e.training.averaging import Average
 from mister_e.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from mister_e.training.runlog import RunLog
+from mister_e.training.runs import on_cpu
 from mister_e.training.seeds import seed_everything
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class Loop:
         run.mkdir(parents=True, exist_ok=True)
         tolerant = DistributedDataParallelKwargs(find_unused_parameters=True)
         self.accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(),
+            cpu=on_cpu(),
             log_with=list(settings.trackers) or None,
             project_dir=str(run),
             kwargs_handlers=[tolerant],
@@ -172,7 +173,8 @@ class Loop:
         found = load_checkpoint(self.folder / "checkpoint")
         if found is not None:
             self.position, self.best = found.position, dict(found.best)
-            self.average.weights = dict(found.average)
+            device = self.accelerator.device
+            self.average.weights = {name: value.to(device) for name, value in found.average.items()}
             self.task.load(found.weights)
             found.restore(self.optimizer, randomness=self.accelerator.is_main_process)
             self.saved = self.position.step
@@ -200,12 +202,13 @@ class Loop:
         steps = [plan[i : i + settings.accumulate] for i in range(0, len(plan), settings.accumulate)]
         self.model.train()
         while position.batch < len(steps):
+            rate = self._rate()
             loss, norm = self._step(steps[position.batch])
             self.average.after_step(position.step, self.task.weights())
             position.step += 1
             position.batch += 1
             position.total += loss
-            self.log.step(position.step, position.epoch, loss, self._rate(), norm)
+            self.log.step(position.step, position.epoch, loss, rate, norm)
             progress(self.task.name, position.step, len(steps) * settings.epochs)
             if position.step % settings.checkpoint_every == 0:
                 self._save()

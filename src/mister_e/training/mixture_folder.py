@@ -106,12 +106,21 @@ class TrainedMixture:
     def check(self, store: EmbeddingStore) -> None:
         """Refuse a store of other encoders or labels than the mixture was trained on.
 
+        So is the same corpus, prepared otherwise: its test split may hold what was trained on here.
+
         :raises InputError: names both.
         """
         if store.protocol.labels != self.labels:
             raise InputError(
                 f"{store.folder}: its labels are {', '.join(store.protocol.labels)},"
                 f" the model's are {', '.join(self.labels)}"
+            )
+        before, now = self.facts.corpus_sha256, store.facts["corpus_sha256"]
+        if before != now and self.facts.protocol.get("corpus") == store.protocol.corpus:
+            raise InputError(
+                f"{store.folder}: it is of {store.protocol.name} {now[:12]}…, the model was trained on"
+                f" {self.facts.protocol['name']} {before[:12]}…: the same corpus, prepared otherwise, whose"
+                " test split may hold turns that were trained on; use the store that it was trained on"
             )
         for modality in needed_modalities(self.model.config):
             ours, theirs = self.facts.encoders.get(modality), store.facts["encoders"].get(modality)

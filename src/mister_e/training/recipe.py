@@ -73,6 +73,8 @@ class Recipe(BaseModel):
     def _once_each(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) != len(seeds):
             raise ValueError("a seed is named twice")
+        if min(seeds) < 0:
+            raise ValueError(f"a seed is a number from 0 on, got {min(seeds)}")
         return seeds
 
     def part(self, name: str) -> EncoderRecipe:
@@ -159,7 +161,13 @@ def _change(data: dict[str, Any], change: str) -> None:
     if not equals or not place.rpartition(".")[2]:
         raise InputError(f"--set {change!r}: expected a field and a value, such as text.finetune.rate=3e-4")
     # YAML reads 3e-4 as text; pydantic makes it a number where a number is wanted
-    _put(data, place, yaml.safe_load(value), f"--set {change!r}")
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"--set {change!r}: its value is not YAML: {getattr(error, 'problem', error)}"
+        ) from None
+    _put(data, place, read, f"--set {change!r}")
 
 
 def _put(data: dict[str, Any], place: str, value: Any, source: str = "") -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mister_e.errors import InputError
 from mister_e.files import write_text
@@ -16,23 +17,30 @@ from mister_e.files import write_text
 def claim(run: Path, facts: Mapping[str, Any]) -> None:
     """Say what a run folder is for; a folder of another run is refused.
 
+    Runs in folders `seed-N` side by side are scored together, so they may differ in the seed alone.
+
     :param run: the folder; gets `run.json`.
     :param facts: all that decides the run, JSON-ready.
     :raises InputError: names the first field that differs.
     """
     path = run / "run.json"
     facts = json.loads(json.dumps(facts))
-    if path.is_file():
+    beside = sorted(run.parent.glob("seed-*/run.json")) if run.name.startswith("seed-") else []
+    for claimed in dict.fromkeys([path, *beside]):
+        if not claimed.is_file():
+            continue
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = json.loads(claimed.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError(f"{path}: not JSON ({error}); choose another output folder") from None
+            raise InputError(f"{claimed}: not JSON ({error}); choose another output folder") from None
+        if claimed != path and isinstance(before, dict):
+            before["seed"] = facts.get("seed")
         if field := difference(before, facts):
             raise InputError(
-                f"{run}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
+                f"{claimed.parent}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
                 " choose another output folder, or undo the change"
             )
-    elif is_main():
+    if is_main() and not path.is_file():
         run.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(facts, indent=2) + "\n")
 
@@ -51,6 +59,17 @@ def difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] |
     return None if before == now else (place, before, now)
 
 
+def once_each(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Check that no seed is named twice: it would count twice in a mean, and say that nothing varies.
+
+    :raises InputError: one is.
+    """
+    twice = [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]
+    if twice:
+        raise InputError(f"seed {twice[0]} is named twice; name each once")
+    return tuple(seeds)
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Mean and standard deviation over seeds (0 for one)."""
     return {
@@ -61,13 +80,26 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def is_main() -> bool:
     """Whether this process is the one that writes."""
-    from accelerate import PartialState
-
-    return bool(PartialState(cpu=True).is_main_process)
+    return bool(_processes().is_main_process)
 
 
 def wait_for_everyone() -> None:
     """Let processes meet: what the main one wrote is there for all of them."""
+    _processes().wait_for_everyone()
+
+
+def on_cpu() -> bool:
+    """Whether training runs on the CPU: there is no GPU, or `accelerate` was told to leave it."""
+    from accelerate.utils import parse_flag_from_env
+
+    return not torch.cuda.is_available() or bool(parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+def _processes() -> Any:
+    """The processes that share the run.
+
+    The first to ask decides their device, also for the loop that trains.
+    """
     from accelerate import PartialState
 
-    PartialState(cpu=True).wait_for_everyone()
+    return PartialState(cpu=on_cpu())

@@ -9,22 +9,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mister_e.conversation import Conversation
 from mister_e.corpora.store import Corpus
-from mister_e.encoders.base import UtteranceEncoder
+from mister_e.encoders.base import UtteranceEncoder, on_fastest_device
 from mister_e.encoders.registry import load_encoder, new_encoder
 from mister_e.encoders.start import find_start, go_on_from
 from mister_e.errors import InputError
-from mister_e.evaluation.metrics import class_f1, weighted_f1
+from mister_e.evaluation.metrics import class_scores, confusion_matrix, overall_scores
 from mister_e.files import write_text
 from mister_e.hooks import Progress, silent
 from mister_e.labels import LabelSet
 from mister_e.training.classify import classify, positions_of
 from mister_e.training.finetune import finetune
 from mister_e.training.recipe import EncoderRecipe, Recipe
-from mister_e.training.runs import claim, is_main, spread, wait_for_everyone
+from mister_e.training.runs import claim, is_main, once_each, spread, wait_for_everyone
 from mister_e.training.seeds import seed_everything
 
 
@@ -55,7 +53,7 @@ def run_stage1(
     splits = {name: list(corpus.conversations(name)) for name in ("train", "validation")}
     recipe_facts = _facts(chosen)
     results = []
-    for seed in seeds or recipe.seeds:
+    for seed in once_each(seeds) or recipe.seeds:
         run = out / f"seed-{seed}"
         facts = {
             "part": part,
@@ -70,7 +68,7 @@ def run_stage1(
             wait_for_everyone()
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
         if test and "test" not in result:
-            encoder = load_encoder(run / "encoder")
+            encoder = on_fastest_device(load_encoder(run / "encoder"))
             result["test"] = scores(encoder, list(corpus.conversations("test")), labels)
             write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
         results.append(result)
@@ -92,22 +90,19 @@ def scores(
 ) -> dict[str, Any]:
     """Score an encoder's own classifier on the labelled turns that have its modality.
 
-    :return: `turns`, `weighted_f1`, `accuracy`, `macro_f1`, `class_f1` (label to F1), all 0 to 100.
+    :return: `turns`, `weighted_f1`, `accuracy`, `macro_f1` (over the classes that are there), `class_f1`
+        (label to F1), all scores 0 to 100.
     """
     truth = positions_of(conversations, labels)
     predicted = classify(encoder, conversations)
     judged = (truth >= 0) & (predicted >= 0)
     if not judged.any():
         raise InputError(f"no turn of this split has a label and {encoder.modality}")
-    right, said = truth[judged].tolist(), predicted[judged].tolist()
-    each = class_f1(right, said, len(labels))
-    return {
-        "turns": len(right),
-        "weighted_f1": weighted_f1(right, said),
-        "accuracy": 100 * float(np.mean(np.equal(right, said))),
-        "macro_f1": float(np.mean(each)),
-        "class_f1": dict(zip(labels, each, strict=True)),
-    }
+    right, said = truth[judged], predicted[judged]
+    confusion = confusion_matrix(right, said, len(labels))
+    overall = {name: float(value) for name, value in overall_scores(confusion).items()}
+    each = class_scores(confusion)["f1"].tolist()
+    return {"turns": len(right), **overall, "class_f1": dict(zip(labels, each, strict=True))}
 
 
 def _one(

@@ -28,7 +28,7 @@ from mister_e.training.mixing import MixtureTraining
 from mister_e.training.mixture import fit_temperature
 from mister_e.training.mixture_folder import MixtureFacts, save_mixture, temperatures
 from mister_e.training.recipe import Recipe
-from mister_e.training.runs import claim, is_main, spread, wait_for_everyone
+from mister_e.training.runs import claim, is_main, once_each, spread, wait_for_everyone
 from mister_e.training.seeds import seed_everything
 from mister_e.training.stored import TrainingData, read_training_data
 
@@ -57,7 +57,7 @@ def run_stage2(
     """
     data = read_training_data(store, recipe)
     results = []
-    for seed in seeds or recipe.seeds:
+    for seed in once_each(seeds) or recipe.seeds:
         run = out / f"seed-{seed}"
         claim(run, _facts(recipe, store, seed))
         if not (run / "result.json").is_file():

@@ -21,7 +21,7 @@ from mister_e.evaluation.summary import spread_text, spreads
 from mister_e.files import write_text
 from mister_e.hooks import Progress, silent
 from mister_e.training.mixture import fit_temperature
-from mister_e.training.runs import claim
+from mister_e.training.runs import claim, once_each
 
 FORMAT = 1
 
@@ -70,7 +70,7 @@ def run_baselines(
     """
     if unknown := [name for name in names if name not in BASELINES]:
         raise InputError(f"unknown baseline {unknown[0]!r}: there are {', '.join(BASELINES)}")
-    protocol = ScoreProtocol.of_store(store, "test", seeds=seeds)
+    protocol = ScoreProtocol.of_store(store, "test", seeds=once_each(seeds))
     identities = {modality: facts["identity"] for modality, facts in protocol.encoders.items()}
     claim(out, {"format": FORMAT, "corpus_sha256": protocol.corpus_sha256, "encoders": identities})
     plan = [(name, seed) for name in names for seed in (seeds if BASELINES[name].seeded else seeds[:1])]
