@@ -25,16 +25,18 @@ ROOT = Path(__file__).parent.parent
 CORPORA: dict[str, tuple[str, tuple[str, ...]]] = {
     "meld": ("MELD-7", ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")),
     "iemocap": ("IEMOCAP-6", ("hap", "sad", "neu", "ang", "exc", "fru")),
+    "iemocap4": ("IEMOCAP-4, exc merged", ("hap", "sad", "neu", "ang")),
     "mosi": ("MOSI-2", ("positive", "negative")),
 }
+PROSODY = ("duration", "avg_*", "intensity_variation", "pitch_*", "articulation_rate", "mean_hnr")
 FEATURES = {
-    "meld": ("duration", "avg_*", "intensity_variation", "pitch_*", "articulation_rate", "mean_hnr"),
-    "iemocap": (
-        *("duration", "avg_*", "intensity_variation", "pitch_*", "articulation_rate", "mean_hnr"),
-        *("f0_*", "rms_energy", "onset_rate"),
-    ),
+    "meld": PROSODY,
+    "iemocap": (*PROSODY, "f0_*", "rms_energy", "onset_rate"),
+    "iemocap4": (*PROSODY, "f0_*", "rms_energy", "onset_rate"),
     "mosi": ("cov*",),
 }
+#: Corpora that are another column of another's table.
+COLUMNS = {"iemocap4": ("iemocap.csv", {"label": "label4"})}
 RECIPES = ("mini", "mini-llm")
 #: Variant to changes over the recipe.
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -54,8 +56,9 @@ def corpus_of(name: str, data: Path, work: Path) -> Corpus:
     folder = work / "corpora" / name
     if (folder / "corpus.json").is_file():
         return Corpus.load(folder)
+    file, columns = COLUMNS.get(name, (f"{name}.csv", {}))
     return table.prepare(
-        data / "erc" / f"{name}.csv", folder, labels=labels, features=FEATURES[name], name=protocol
+        data / "erc" / file, folder, labels=labels, features=FEATURES[name], columns=columns, name=protocol
     )
 
 
@@ -83,6 +86,8 @@ def main() -> None:
     for name in arguments.corpora:
         corpus = corpus_of(name, arguments.data, arguments.work)
         for recipe in arguments.recipes:
+            if not (ROOT / "recipes" / name / f"{recipe}.yaml").is_file():
+                continue
             for variant in arguments.variants:
                 row = measured(corpus, name, recipe, variant, arguments.work)
                 results = (

@@ -31,7 +31,8 @@ def test_mini_is_bundled():
 
 
 def test_weights_in_the_package_stay_small():
-    assert sum(path.stat().st_size for path in model_folder("mini").rglob("*")) < 60e6
+    weights = [path for config in bundled() for path in model_folder(config["name"]).rglob("*.safetensors")]
+    assert sum(path.stat().st_size for path in weights) < 60e6
 
 
 def test_the_card_says_data_scores_limits_and_terms():
@@ -48,7 +49,7 @@ def test_saved_and_loaded_is_the_same(copy, tmp_path):
     assert again.labels == model.labels
     assert again.config.model_copy(update={"files": {}}) == model.config.model_copy(update={"files": {}})
     for name, value in model.mixture.state_dict().items():
-        assert torch.equal(value, again.mixture.state_dict()[name]), name
+        assert torch.equal(value.half().float(), again.mixture.state_dict()[name]), name
 
 
 def test_the_fingerprint_follows_every_file():

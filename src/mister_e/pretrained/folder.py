@@ -109,7 +109,7 @@ class ModelFolder:
         """Write the folder; `config.json` last, so that half a folder is never taken for a whole one.
 
         :param folder: made where it is missing.
-        :param dtype: precision of the text encoder's weights on disk; the rest is float32.
+        :param dtype: precision of the weights on disk.
         """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").unlink(missing_ok=True)
@@ -119,7 +119,7 @@ class ModelFolder:
         }
         weights |= {f"mixture.{name}": value for name, value in self.mixture.state_dict().items()}
         with replacing(folder / "model.safetensors") as temporary:
-            save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
+            save_file({name: value.to(dtype).contiguous() for name, value in weights.items()}, temporary)
         written = sorted(p for p in folder.rglob("*") if p.suffix in {".safetensors", ".json"})
         files = {path.relative_to(folder).as_posix(): sha256(path) for path in written}
         config = self.config.model_copy(update={"files": files})

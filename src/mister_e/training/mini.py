@@ -110,6 +110,7 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
         _joined([heard["validation"], statistics_alone[1]]),
         SpeechTuning(seed=SEED),
     )
+    speech.half().float()  # what is scored is what the folder holds
 
     conversations = {split: table_embedded(rows, text, speech) for split, rows in meld.items()}
     acted = {split: voices(turns, speech) for split, turns in heard.items()}
@@ -122,6 +123,7 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
         lambda model: {name: score(model, turns) for name, turns in validation.items()},
         MixtureTuning(seed=SEED),
     )
+    mixture.half().float()
     calibration = Calibration(
         both=fit_temperature(*_logits(mixture, [*validation["text and statistics"], *validation[PAIRED]])),
         speech=fit_temperature(*_logits(mixture, validation["voice"])),
