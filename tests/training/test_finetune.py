@@ -108,6 +108,8 @@ def test_class_weights_are_inverse_to_the_counts():
     targets = np.array([0, 0, 0, 1, -1])
     weights = class_weights(targets, 2, FinetuneSettings(class_weights="balanced"))
     torch.testing.assert_close(weights, torch.tensor([4 / 6, 4 / 2]))
+    weights = class_weights(targets, 2, FinetuneSettings(class_weights=0.5))
+    torch.testing.assert_close(weights, torch.tensor([4 / 6, 4 / 2]).sqrt())
     with pytest.raises(InputError, match="class_weights: 3 weights, but there are 2 classes"):
         class_weights(targets, 2, FinetuneSettings(class_weights=(1, 1, 1)))
 

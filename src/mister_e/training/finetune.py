@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from mister_e.labels import LabelSet
 from mister_e.losses import focal_loss
 from mister_e.training.averaging import Average
 from mister_e.training.batching import budgeted
+from mister_e.training.class_weights import ClassWeights, resolve_class_weights
 from mister_e.training.classify import classify, positions_of
 from mister_e.training.loop import Loop, LoopSettings, Trained
 
@@ -36,7 +37,8 @@ class FinetuneSettings(LoopSettings):
 
     :param head_rate: learning rate of pooling, projection and classifier; None = `rate`.
     :param gamma: of the focal loss; 0 = cross-entropy.
-    :param class_weights: one a class, or "balanced" = inverse to how often a class is in train.
+    :param class_weights: one a class, or a power p = inverse to how often a class is in train, to the p-th;
+        "balanced" = 1.
     :param label_smoothing: share of the target spread over all classes.
     :param ema: decay of a running mean of the weights, which is validated and kept; 0 = none.
     :param batch_cost: of a batch, pads included, in the encoder's unit; None = the encoder's own.
@@ -45,7 +47,7 @@ class FinetuneSettings(LoopSettings):
 
     head_rate: float | None = Field(None, gt=0)
     gamma: float = Field(1.0, ge=0)
-    class_weights: tuple[float, ...] | Literal["balanced"] | None = None
+    class_weights: ClassWeights | None = None
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     ema: float = Field(0.0, ge=0, lt=1)
     batch_cost: int | None = Field(None, gt=0)
@@ -204,12 +206,6 @@ def class_weights(targets: np.ndarray, classes: int, settings: FinetuneSettings)
     :param targets: positions of labels; below 0 = none.
     :raises InputError: their number is not that of the classes.
     """
-    chosen = settings.class_weights
-    if chosen is None:
-        return None
-    if chosen == "balanced":
-        counts = np.bincount(targets[targets >= 0], minlength=classes)
-        return torch.tensor(counts.sum() / (classes * np.maximum(counts, 1)), dtype=torch.float32)
-    if len(chosen) != classes:
-        raise InputError(f"class_weights: {len(chosen)} weights, but there are {classes} classes")
-    return torch.tensor(chosen, dtype=torch.float32)
+    counts = np.bincount(targets[targets >= 0], minlength=classes)
+    weights = resolve_class_weights(settings.class_weights, counts)
+    return None if weights is None else torch.tensor(weights, dtype=torch.float32)

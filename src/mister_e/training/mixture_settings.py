@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mister_e.config import MixtureConfig, Probability
-from mister_e.errors import InputError
 from mister_e.losses import LossWeights
+from mister_e.training.class_weights import ClassWeights, resolve_class_weights
 from mister_e.training.loop import LoopSettings
 
 #: What the store decides, and a recipe leaves out.
@@ -24,7 +24,8 @@ class LossSettings(BaseModel):
     :param contrastive: weight of the supervised contrastive loss between speech and text.
     :param consistency: weight of the divergence between experts, per turn.
     :param temperature: of the contrastive loss.
-    :param class_weights: one a class, or "balanced" = inverse to how often a class is in train.
+    :param class_weights: one a class, or a power p = inverse to how often a class is in train, to the p-th;
+        "balanced" = 1.
     :param label_smoothing: share of the target spread over all classes.
     """
 
@@ -34,7 +35,7 @@ class LossSettings(BaseModel):
     contrastive: float = Field(2.0, ge=0)
     consistency: float = Field(0.1, ge=0)
     temperature: float = Field(1.0, gt=0)
-    class_weights: tuple[float, ...] | Literal["balanced"] | None = None
+    class_weights: ClassWeights | None = None
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
     def resolve(self, counts: NDArray[np.int64]) -> LossWeights:
@@ -43,16 +44,7 @@ class LossSettings(BaseModel):
         :param counts: labelled training turns of each class `[C]`.
         :raises InputError: the number of class weights is not that of the classes.
         """
-        weights: tuple[float, ...] | None = None
-        if self.class_weights == "balanced":
-            there = np.maximum(counts, 1)
-            weights = tuple((counts.sum() / (len(counts) * there)).tolist())
-        elif self.class_weights is not None:
-            weights = tuple(self.class_weights)
-            if len(weights) != len(counts):
-                raise InputError(
-                    f"mixture.loss.class_weights: {len(weights)} weights, but there are {len(counts)} classes"
-                )
+        weights = resolve_class_weights(self.class_weights, counts)
         if not counts.all():
             weights = weights or (1.0,) * len(counts)
             weights = tuple(w if n else 0.0 for w, n in zip(weights, counts.tolist(), strict=True))
