@@ -126,7 +126,7 @@ def test_nothing_to_learn_from_is_an_error(tmp_path):
     blank = [Conversation("c", (Utterance("0", None, label="sad"), Utterance("1", "words")))]
     with pytest.raises(InputError, match="no turn of the training split has a label and text"):
         finetune(encoder(), blank, VALIDATION, LABELS, SETTINGS, tmp_path)
-    with pytest.raises(InputError, match="no turn of the validation split"):
+    with pytest.raises(InputError, match="turns of the validation split with text have no label"):
         finetune(encoder(), TRAIN, blank, LABELS, SETTINGS, tmp_path)
 
 

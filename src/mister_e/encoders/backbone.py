@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from mister_e.encoders.base_model import load_model
 from mister_e.encoders.identity import base_identity
 from mister_e.encoders.memory import check_memory
 from mister_e.encoders.weights import WHEELS, resolve
@@ -29,25 +31,25 @@ def load_backbone(
     :raises InputError: nothing of that name can be found, or it is no such model.
     :raises MisterEError: the machine cannot hold it, or four bits are not possible here.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     settings: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    where: dict[str, Any] = {}
     if name.endswith(".gguf"):
         file = Path(name)
         if not file.is_file():
             raise InputError(f"{name}: there is no such GGUF file")
         folder = file.parent
-        settings["gguf_file"] = file.name
+        where["gguf_file"] = settings["gguf_file"] = file.name
     else:
         folder = resolve(name)
-        settings["local_files_only"] = True
+        where["local_files_only"] = True
     if four_bit:
         settings["quantization_config"] = four_bit_settings()
     else:
         check_memory(folder, DTYPES[dtype])
-    where = {key: value for key, value in settings.items() if key in {"gguf_file", "local_files_only"}}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **where)
         config = AutoConfig.from_pretrained(folder, **where)
@@ -55,8 +57,10 @@ def load_backbone(
             if hasattr(config, dropout):
                 # its masks over all pairs of tokens take longer to draw than the attention itself
                 setattr(config, dropout, 0.0)
-        backbone = AutoModel.from_pretrained(folder, config=config, **settings)
-    except (OSError, ValueError, KeyError) as error:
+        backbone = load_model(folder, name, config=config, **settings)
+    except (OSError, ValueError, LookupError, struct.error) as error:
+        if isinstance(error, InputError):
+            raise
         reason = str(error).splitlines()[0]
         raise InputError(f"{name!r} is no text model that transformers loads: {reason}") from error
     if tokenizer.pad_token_id is None:

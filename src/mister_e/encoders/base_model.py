@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from torch import nn
 
 from mister_e.errors import InputError
 
-#: What masks frames in pretraining: in few files, and never used.
-_UNUSED = "masked_spec_embed"
+#: In few files, and never used: what masks frames in pretraining, and what BERT's first token goes through.
+_UNUSED = re.compile(r"masked_spec_embed$|^pooler\.")
 
 
 def load_model(folder: Path, name: str, **settings: Any) -> nn.Module:
@@ -34,10 +35,13 @@ def load_model(folder: Path, name: str, **settings: Any) -> nn.Module:
         )
     finally:
         logging.set_verbosity(verbosity)
-    missing = [key for key in facts["missing_keys"] if not key.endswith(_UNUSED)]
+    missing = [key for key in facts["missing_keys"] if not _UNUSED.search(key)]
     if missing:
-        raise InputError(
-            f"{name!r}: its files lack weight {min(missing)!r} ({len(missing)} such): get the model again"
+        out = (
+            "it is an encoder of mister-e's: name it as `start`, beside the base that it has"
+            if (folder / "encoder.json").is_file()
+            else "get the model again"
         )
+        raise InputError(f"{name!r}: its files lack weight {min(missing)!r} ({len(missing)} such): {out}")
     found: nn.Module = model
     return found

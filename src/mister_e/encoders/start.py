@@ -35,10 +35,11 @@ def go_on_from(encoder: UtteranceEncoder, start: UtteranceEncoder, name: str) ->
         {key: value for key, value in adapter_weights(one).items() if not key.startswith("classify.")}
         for one in (encoder, start)
     )
-    if encoder.kind != start.kind or encoder.config.base != start.config.base:
+    bases = [getattr(one.config, "base", None) for one in (start, encoder)]
+    if encoder.kind != start.kind or bases[0] != bases[1]:
         raise InputError(
-            f"start: {name} is a {start.kind} encoder on {start.config.base!r},"
-            f" the recipe has {encoder.kind} on {encoder.config.base!r}"
+            f"start: {name} is a {start.kind} encoder on {bases[0]!r},"
+            f" the recipe has {encoder.kind} on {bases[1]!r}"
         )
     for weight in sorted(wanted.keys() | found.keys()):
         shapes = [list(one[weight].shape) if weight in one else None for one in (wanted, found)]

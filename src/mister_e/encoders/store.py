@@ -176,7 +176,10 @@ class EmbeddingStore:
         """
         if split is not None and split not in SPLITS:
             raise InputError(f"there is no split {split!r}: the splits are {', '.join(SPLITS)}")
-        for one in self._turns():
+        turns = self._turns()
+        if self.facts["encoders"] and not turns:
+            raise InputError(f"{self.folder}: not all is embedded; run mister-e embed again")
+        for one in turns:
             if split in (None, one["split"]):
                 text, has_text = self._gather("text", one)
                 speech, has_speech = self._gather("speech", one)
@@ -190,9 +193,9 @@ class EmbeddingStore:
         return {key for key, (shard, row) in self._rows(modality).items() if self._shard(shard)[1][row]}
 
     def _claim(self, encoder: UtteranceEncoder, name: str) -> None:
-        """One encoder a modality."""
+        """One encoder a modality; one that embedded nothing gives way."""
         before = self.facts["encoders"].get(encoder.modality)
-        if before is not None and before["identity"] != encoder.identity:
+        if before is not None and before["identity"] != encoder.identity and self._rows(encoder.modality):
             raise InputError(
                 f"{self.folder}: its {encoder.modality} embeddings were made by"
                 f" {before['name'] or before['kind']} {before['identity'][:12]}…, not by"

@@ -15,6 +15,7 @@ import torch
 from mister_e.encoders.store import EmbeddingStore, StoredConversation
 from mister_e.errors import InputError
 from mister_e.evaluation.predict import predict
+from mister_e.evaluation.protocol import check_scorable
 from mister_e.evaluation.scorecard import score
 from mister_e.files import write_text
 from mister_e.hooks import Progress, silent
@@ -77,6 +78,7 @@ def ablate(
     if unknown:
         raise InputError(f"there is no variant {unknown[0]!r}: the variants are {', '.join(VARIANTS)}")
     seeds = once_each(seeds) or recipe.seeds
+    check_scorable(store, _SPLITS)
     rows, robustness = [], []
     for number, name in enumerate(variants, start=1):
         variant = recipe.changed(VARIANTS[name])

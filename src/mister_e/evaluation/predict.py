@@ -84,7 +84,7 @@ def predict(
     shown = [_shown(one, mode) for one in conversations]
     places = [(one.has_text | one.has_speech).nonzero().flatten() for one in shown]
     usable = [filled(taken(one, turns), model.config) for one, turns in zip(shown, places, strict=True)]
-    results = _Results(model, conversations, mode)
+    results = _Results(model, shown)
     training, device = model.training, next(model.parameters()).device
     model.eval()
     done, whole = 0, sum(map(len, usable))
@@ -103,7 +103,7 @@ def predict(
 class _Results:
     """Where the outputs of batches come together."""
 
-    def __init__(self, model: MisterE, conversations: Sequence[StoredConversation], mode: Mode) -> None:
+    def __init__(self, model: MisterE, conversations: Sequence[StoredConversation]) -> None:
         self.conversations, self.weighs = conversations, model.config.gate != "concatenation"
         self.starts = [0, *accumulate(map(len, conversations))]
         turns, classes = self.starts[-1], model.config.classes
@@ -132,6 +132,12 @@ class _Results:
             experts=self.experts,
             present=self.present,
             gate=self.gate if self.weighs else None,
+            shown=np.concatenate(
+                [
+                    np.zeros((0, 2), np.bool_),
+                    *(torch.stack([one.has_text, one.has_speech], -1).numpy() for one in self.conversations),
+                ]
+            ),
         )
 
 

@@ -22,6 +22,7 @@ class Predictions:
     :param experts: float32 `[N, 3, C]` in the order of `mister_e.analysis.EXPERTS`; None = it has none.
     :param present: bool `[N, 3]`, the experts that judged; None = the model has none.
     :param gate: float32 `[N, 3]`; None = the model has none.
+    :param shown: bool `[N, 2]`, whether text and whether speech was there to judge by; None = not known.
     """
 
     ids: Sequence[str]
@@ -33,6 +34,7 @@ class Predictions:
     experts: NDArray[np.float32] | None = None
     present: NDArray[np.bool_] | None = None
     gate: NDArray[np.float32] | None = None
+    shown: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from mister_e.corpora.base import Protocol
 from mister_e.encoders.store import EmbeddingStore
+from mister_e.errors import InputError
 
 #: Packages that can change a score.
 _PACKAGES = ("mister-e", "torch", "numpy", "scikit-learn")
@@ -68,3 +69,18 @@ class ScoreProtocol:
 def installed() -> dict[str, str]:
     """Versions of Python and of the packages that can change a score."""
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def check_scorable(store: EmbeddingStore, splits: Sequence[str]) -> None:
+    """Refuse, before anything is trained, a store with a split that nothing can be scored on.
+
+    :raises InputError: names the split.
+    """
+    for split in splits:
+        if not any(
+            ((one.labels >= 0) & (one.has_text | one.has_speech)).any() for one in store.conversations(split)
+        ):
+            raise InputError(
+                f"{store.folder}: no turn of the {split} split has a label and text or speech: nothing to"
+                " score; prepare the corpus with such turns"
+            )

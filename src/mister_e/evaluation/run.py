@@ -72,7 +72,7 @@ def evaluate_run(
         raise InputError(f"there is no split {split!r} to score: there are {' and '.join(SPLITS)}")
     seeds = load_seeds(run)
     for trained in seeds.values():
-        trained.check(store)
+        trained.check(store, mode)
     judged = _judge(seeds, store, split, mode, progress)
     labels = store.protocol.labels
     cards = {
@@ -191,9 +191,11 @@ def _record(run: Path, evaluation: Evaluation, now: datetime) -> int:
 
     :return: how often that makes it.
     """
-    home = (
-        run if any(run.glob("seed-*")) or not run.resolve().name.startswith("seed-") else run.resolve().parent
-    )
+    home = run.resolve()
+    if home.name == "model":
+        home = home.parent
+    if home.name.startswith("seed-"):
+        home = home.parent
     path = home / RECORD
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     line = {

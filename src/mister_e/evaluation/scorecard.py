@@ -22,6 +22,8 @@ from mister_e.labels import LabelSet
 
 #: Parts of a split that conversation ids tell, as IEMOCAP's do.
 _PARTS = {"impro": "improvised", "script": "scripted"}
+#: Ids of IEMOCAP's conversations say which they are.
+_IEMOCAP = re.compile(r"Ses\d\d[FM]_(impro|script)")
 
 
 @dataclass(frozen=True)
@@ -194,8 +196,8 @@ def _parts(
 ) -> dict[str, tuple[int, NDArray[np.int64]]]:
     """Split by what the ids of the conversations say, if all of them say it."""
     places = np.unique(predictions.conversations[chosen])
-    said = [re.search("|".join(_PARTS), predictions.conversation_ids[place]) for place in places]
-    names = [_PARTS[match[0]] for match in said if match]
+    said = [_IEMOCAP.match(predictions.conversation_ids[place]) for place in places]
+    names = [_PARTS[match[1]] for match in said if match]
     if len(names) < len(places):
         return {}
     result = {}

@@ -116,6 +116,14 @@ class _Finetuning:
         self.examples = [one for one in encoder.examples(train) if (self.targets[list(one.turns)] >= 0).any()]
         if not self.examples:
             raise InputError(f"no turn of the training split has a label and {encoder.modality}")
+        there = {turn for one in encoder.examples(validation) for turn in one.turns}
+        chosen_by = {label for turn, label in enumerate(self.truth.tolist()) if label >= 0 and turn in there}
+        if len(chosen_by) < 2:
+            found = f"only the label {list(labels)[chosen_by.pop()]!r}" if chosen_by else "no label"
+            raise InputError(
+                f"the turns of the validation split with {encoder.modality} have {found}:"
+                " no epoch can be chosen by it; prepare the corpus with another validation split"
+            )
         encoder.fit(self.examples)
         self.model: nn.Module = _Classifier(encoder, settings.precision == "bfloat16")
         self.class_weights = class_weights(self.targets, len(labels), settings)

@@ -30,6 +30,11 @@ from mister_e.training.seeds import seed_everything
 
 log = logging.getLogger(__name__)
 
+#: Those of `accelerate`.
+Tracker = Literal[
+    "tensorboard", "wandb", "comet_ml", "mlflow", "aim", "clearml", "dvclive", "swanlab", "trackio"
+]
+
 #: The score that epochs are chosen by.
 SCORE = "validation_weighted_f1"
 
@@ -65,7 +70,7 @@ class LoopSettings(BaseModel):
     accumulate: int = Field(1, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: int = Field(200, gt=0)
-    trackers: tuple[str, ...] = ("tensorboard",)
+    trackers: tuple[Tracker, ...] = ("tensorboard",)
     seed: int = 0
 
 

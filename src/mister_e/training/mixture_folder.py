@@ -103,11 +103,12 @@ class TrainedMixture:
         """What the logits of each turn are divided by, `[N, 1]`: its modalities decide it."""
         return temperatures(self.calibration, predictions)
 
-    def check(self, store: EmbeddingStore) -> None:
+    def check(self, store: EmbeddingStore, mode: str = "full") -> None:
         """Refuse a store of other encoders or labels than the mixture was trained on.
 
         So is the same corpus, prepared otherwise: its test split may hold what was trained on here.
 
+        :param mode: what the mixture will be shown: "text-only" needs no embeddings of speech.
         :raises InputError: names both.
         """
         if store.protocol.labels != self.labels:
@@ -124,6 +125,12 @@ class TrainedMixture:
             )
         for modality in needed_modalities(self.model.config):
             ours, theirs = self.facts.encoders.get(modality), store.facts["encoders"].get(modality)
+            other = "text" if modality == "speech" else "speech"
+            if ours is not None and theirs is None and mode != f"{other}-only":
+                raise InputError(
+                    f"{store.folder}: it holds no {modality} embeddings, which the model was trained on;"
+                    f" run mister-e embed for them, or evaluate with --mode {other}-only"
+                )
             if ours is not None and theirs is not None and ours["identity"] != theirs["identity"]:
                 raise InputError(
                     f"{store.folder}: its {modality} embeddings are by {_called(theirs)},"
@@ -135,14 +142,12 @@ class TrainedMixture:
 def temperatures(calibration: Calibration, predictions: Predictions) -> NDArray[np.float64]:
     """What the logits of each turn are divided by, so that confidence is honest.
 
-    :return: `[N, 1]`; the turn's experts tell which modalities it has.
+    :return: `[N, 1]`; the modalities that were shown of the turn decide it.
     """
-    present = predictions.present
-    if present is None:
+    if predictions.shown is None:
         return np.ones((len(predictions), 1))
-    speech, text, fusion = present.T
-    both = fusion | (speech & text)
-    chosen = np.where(both, calibration.both, np.where(speech, calibration.speech, calibration.text))
+    text, speech = predictions.shown.T
+    chosen = np.where(text & speech, calibration.both, np.where(speech, calibration.speech, calibration.text))
     return chosen[:, None].astype(np.float64)
 
 

@@ -107,6 +107,8 @@ class MixtureRecipe(BaseModel):
     @classmethod
     def _without_what_the_store_decides(cls, data: Any) -> Any:
         """Give the sizes that the store decides a value until it does."""
+        if isinstance(data, dict) and isinstance(data.get("train"), dict) and "seed" in data["train"]:
+            raise ValueError("train.seed: leave it out, the recipe's `seeds` decide it")
         if isinstance(data, dict) and isinstance(data.get("model"), dict):
             for name in GIVEN:
                 if name in data["model"]:

@@ -43,6 +43,8 @@ class EncoderRecipe(BaseModel):
                 raise ValueError("no field 'kind'")
             if "classes" in data.get("encoder", {}):
                 raise ValueError("encoder.classes: leave it out, the corpus's labels decide it")
+            if "seed" in (data.get("finetune") or {}):
+                raise ValueError("finetune.seed: leave it out, the recipe's `seeds` decide it")
             config = config_class(str(data["kind"]))
             data = {**data, "encoder": config.model_validate(data.get("encoder", {}))}
         return data
@@ -116,6 +118,8 @@ class Recipe(BaseModel):
         data = _plain(self)
         for part in PARTS:
             data.get(part, {}).get("encoder", {}).pop("classes", None)
+            data.get(part, {}).get("finetune", {}).pop("seed", None)
+        data.get("mixture", {}).get("train", {}).pop("seed", None)
         for name in GIVEN:
             data.get("mixture", {}).get("model", {}).pop(name, None)
         return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

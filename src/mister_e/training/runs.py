@@ -27,7 +27,7 @@ def claim(run: Path, facts: Mapping[str, Any]) -> None:
     facts = json.loads(json.dumps(facts))
     beside = sorted(run.parent.glob("seed-*/run.json")) if run.name.startswith("seed-") else []
     for claimed in dict.fromkeys([path, *beside]):
-        if not claimed.is_file():
+        if not claimed.is_file() or not _begun(claimed.parent):
             continue
         try:
             before = json.loads(claimed.read_text(encoding="utf-8"))
@@ -40,9 +40,17 @@ def claim(run: Path, facts: Mapping[str, Any]) -> None:
                 f"{claimed.parent}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
                 " choose another output folder, or undo the change"
             )
-    if is_main() and not path.is_file():
-        run.mkdir(parents=True, exist_ok=True)
+    if is_main() and not (path.is_file() and _begun(run)):
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise InputError(f"{run}: a file is in its way; choose another output folder") from None
         write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def _begun(run: Path) -> bool:
+    """Whether a run holds more than its name: one that failed before its first step does not."""
+    return any(path.name not in ("run.json", "trackers") for path in run.iterdir())
 
 
 def difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:

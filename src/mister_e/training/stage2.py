@@ -110,12 +110,8 @@ def calibrate(mixture: MisterE, data: TrainingData) -> Calibration:
     for situation, mode in situations:
         said = predict(mixture, data.validation, mode=mode)
         chosen = said.scored
-        if (
-            situation == "both"
-            and said.present is not None
-            and set(data.config.experts) >= {"speech", "text"}
-        ):
-            chosen = chosen & said.present[:, 0] & said.present[:, 1]
+        if situation == "both" and said.shown is not None:
+            chosen = chosen & said.shown.all(1)
         if chosen.any():
             logits, labels = said.logits[chosen], said.labels[chosen]
             fitted[situation] = fit_temperature(torch.from_numpy(logits), torch.from_numpy(labels))

@@ -15,7 +15,7 @@ from mister_e.errors import InputError
 from mister_e.evaluation.baselines.classic import logistic_regression, majority
 from mister_e.evaluation.baselines.inputs import Fit, Talk, as_predictions, talks
 from mister_e.evaluation.baselines.networks import BcLstm, Mlp, TurnTransformer, network
-from mister_e.evaluation.protocol import ScoreProtocol
+from mister_e.evaluation.protocol import ScoreProtocol, check_scorable
 from mister_e.evaluation.scorecard import score
 from mister_e.evaluation.summary import spread_text, spreads
 from mister_e.files import write_text
@@ -71,6 +71,7 @@ def run_baselines(
     if unknown := [name for name in names if name not in BASELINES]:
         raise InputError(f"unknown baseline {unknown[0]!r}: there are {', '.join(BASELINES)}")
     protocol = ScoreProtocol.of_store(store, "test", seeds=once_each(seeds))
+    check_scorable(store, ("train", *SCORED))
     identities = {modality: facts["identity"] for modality, facts in protocol.encoders.items()}
     claim(out, {"format": FORMAT, "corpus_sha256": protocol.corpus_sha256, "encoders": identities})
     plan = [(name, seed) for name in names for seed in (seeds if BASELINES[name].seeded else seeds[:1])]
