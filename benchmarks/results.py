@@ -107,7 +107,8 @@ def measured(
     name: str, kind: str, data: Path, work: Path, out: Path, variants: tuple[str, ...], whole: bool
 ) -> None:
     """Do all that is wanted of a corpus with one recipe's embeddings, and write it."""
-    recipe = read_recipe(ROOT / "recipes" / name / f"{kind}.yaml")
+    # the tables hold no sound, only statistics of it
+    recipe = read_recipe(ROOT / "recipes" / name / f"{kind}.yaml", ["speech={kind: features}"])
     store = stored(name, recipe, kind, data, work)
     folder = work / "mixtures" / f"{name}-{kind}"
     rows = []

@@ -32,6 +32,17 @@ def trained(tmp_path_factory):
     return folder, store
 
 
+def test_a_split_that_cannot_be_scored_is_told_before_anything_is_trained(run, tmp_path):
+    folder = tmp_path / "store"
+    make_store(folder, talks=3, label=lambda split, _: -1 if split == "test" else 1)
+    small_recipe(tmp_path)
+    for command in (("ablate", tmp_path / "small.yaml"), ("baselines",)):
+        done = run(*command, "--data", folder, "-o", tmp_path / "out")
+        assert done.exit_code == 2
+        assert "no turn of the test split has a label" in " ".join(done.stderr.split())
+    assert not list(tmp_path.glob("out/*/seed-*"))
+
+
 @pytest.fixture
 def place(trained, tmp_path):
     """The folder of the store, and a copy of the run that a test may write to."""

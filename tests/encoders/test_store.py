@@ -112,6 +112,16 @@ def test_another_corpus_is_refused(corpus, tmp_path):
         EmbeddingStore.create(tmp_path / "store", other)
 
 
+def test_a_store_half_made_says_so_and_what_embedded_nothing_gives_way(corpus, mini, tmp_path):
+    store = EmbeddingStore.create(tmp_path / "store", corpus)
+    store._claim(FeaturesEncoder(FeaturesConfig(names=("other",))), "killed")
+    with pytest.raises(InputError, match="not all is embedded; run mister-e embed again"):
+        list(EmbeddingStore.load(tmp_path / "store").conversations("train"))
+    features = FeaturesEncoder.from_base(FeaturesConfig())
+    features.fit(features.examples(list(corpus.conversations("train"))))
+    assert store.add(corpus, features)["train"].computed > 0
+
+
 def test_a_missing_store_and_a_damaged_shard_are_named(corpus, mini, tmp_path):
     with pytest.raises(InputError, match="no store there"):
         EmbeddingStore.load(tmp_path / "none")

@@ -121,6 +121,21 @@ def test_history_is_read_and_only_so_much_of_it():
     assert not torch.allclose(embedded[5], alone[0])
 
 
+def test_a_base_without_weights_is_refused_and_an_encoder_of_ours_is_no_base(mini, tmp_path):
+    mini.save(tmp_path / "ours")
+    with pytest.raises(
+        InputError, match=r"its files lack weight .*: it is an encoder of mister-e's: name it"
+    ):
+        TextEncoder.from_base(TextEncoderConfig(base=str(tmp_path / "ours")))
+
+
+def test_a_gguf_that_ends_in_its_header_is_named(tmp_path):
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(b"GGUF\x03\x00\x00\x00\x01")
+    with pytest.raises(InputError, match=r"cut\.gguf' is no text model that transformers loads"):
+        TextEncoder.from_base(TextEncoderConfig(base=str(path)))
+
+
 def test_a_prompt_longer_than_the_base_reads_is_an_error():
     config = TextEncoderConfig(base="minilm-l6", history=40, max_prompt_tokens=600)
     encoder = TextEncoder.from_base(config).eval()

@@ -83,6 +83,8 @@ def test_improvised_and_scripted_are_told_apart_where_every_id_does(made):
         assert parts[name]["weighted_f1"] == pytest.approx(expected, abs=1e-3)
     assert parts["scripted"]["conversations"] == 10
     assert score(replace(said, conversation_ids=[*names[:-1], "other"]), MELD_EMOTIONS).parts == {}
+    names = [f"transcript_{i}" for i in range(30)]
+    assert score(replace(said, conversation_ids=names), MELD_EMOTIONS).parts == {}
 
 
 def test_a_temperature_for_each_turn(made):

@@ -371,6 +371,40 @@ def test_a_store_of_other_encoders_than_the_models_is_refused(store, done):
         trained.check(EmbeddingStore(store.folder, facts))
 
 
+def test_a_store_that_lacks_a_modality_is_scored_only_without_it(store, done):
+    folder, _, _ = done
+    trained = load_mixture(folder / "run" / "seed-0")
+    words = EmbeddingStore(
+        store.folder, {**store.facts, "encoders": {"text": store.facts["encoders"]["text"]}}
+    )
+    with pytest.raises(InputError, match=r"no speech embeddings, .*evaluate with --mode text-only"):
+        trained.check(words)
+    trained.check(words, "text-only")
+
+
+def test_the_temperature_follows_what_was_shown_even_of_one_expert(store, tmp_path):
+    recipe = small_recipe(tmp_path, "mixture.model.experts=[fusion]", "seeds=[0]")
+    run_stage2(recipe, store, tmp_path / "run")
+    trained = load_mixture(tmp_path / "run" / "seed-0")
+    for mode, expected in (("full", "both"), ("text-only", "text"), ("speech-only", "speech")):
+        said = predict(trained, list(store.conversations("validation")), mode=mode)
+        assert (trained.temperatures(said) == getattr(trained.calibration, expected)).all()
+
+
+def test_a_run_that_failed_before_its_first_step_gives_way(store, tmp_path):
+    recipe = small_recipe(tmp_path, "seeds=[0]")
+    other = recipe.changed({"mixture.loss.gamma": 2})
+    run_stage2(other, store, tmp_path / "run")
+    run = tmp_path / "run" / "seed-0"
+    for path in sorted(run.rglob("*"), reverse=True):
+        if path.name != "run.json":
+            path.rmdir() if path.is_dir() else path.unlink()
+    run_stage2(recipe, store, tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="a file is in its way"):
+        run_stage2(recipe, store, tmp_path / "file")
+
+
 def test_seeds_side_by_side_are_of_one_recipe_and_each_named_once(store, done):
     folder, recipe, _ = done
     other = recipe.changed({"mixture.loss.gamma": 2})
