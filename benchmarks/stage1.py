@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,15 @@ def corpus_of(name: str, data: Path, work: Path) -> Corpus:
     )
 
 
-def measured(corpus: Corpus, name: str, recipe: str, variant: str, work: Path) -> dict[str, Any]:
-    """Do all seeds of a recipe on a corpus."""
+def measured(
+    corpus: Corpus, name: str, recipe: str, variant: str, work: Path, seeds: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Do seeds of a recipe on a corpus; none given = the recipe's."""
     chosen = read_recipe(ROOT / "recipes" / name / f"{recipe}.yaml", VARIANTS[variant])
     run = work / name / recipe / variant.replace(" ", "-")
-    return {"recipe": recipe, "variant": variant} | run_stage1(chosen, "text", corpus, run, test=True)
+    return {"recipe": recipe, "variant": variant} | run_stage1(
+        chosen, "text", corpus, run, seeds=seeds, test=True
+    )
 
 
 def main() -> None:
@@ -79,6 +84,7 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=(), help="instead of the recipes'")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -89,7 +95,7 @@ def main() -> None:
             if not (ROOT / "recipes" / name / f"{recipe}.yaml").is_file():
                 continue
             for variant in arguments.variants:
-                row = measured(corpus, name, recipe, variant, arguments.work)
+                row = measured(corpus, name, recipe, variant, arguments.work, arguments.seeds)
                 results = (
                     json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
                 )
