@@ -29,6 +29,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 RESULTS_PAGE = ROOT / "docs" / "results.md"
 ENCODERS = ROOT / "benchmarks" / "encoders.json"
 STAGE1 = ROOT / "benchmarks" / "stage1.json"
+CHOICES = ROOT / "benchmarks" / "choices.json"
 TRAIN_PAGE = ROOT / "docs" / "train.md"
 LONG = ROOT / "benchmarks" / "speed_long.json"
 
@@ -187,6 +188,22 @@ def stage1() -> str:
     return "\n".join(lines)
 
 
+def choices() -> str:
+    """Table of what single changes to the recipe bring on validation."""
+    rows = json.loads(CHOICES.read_text(encoding="utf-8"))
+    corpora = [name for name in next(iter(rows.values())) if name != "changes"]
+    lines = ["| what is changed | " + " | ".join(f"{name}, validation" for name in corpora) + " |"]
+    lines.append("|---" * (1 + len(corpora)) + "|")
+    for told, row in rows.items():
+        fields = ", ".join(f"`{one}`" for one in row["changes"])
+        lines.append(
+            f"| {told}{': ' + fields if fields else ''} | "
+            + " | ".join(spread(row[name]) if name in row else "-" for name in corpora)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
 def encoders() -> str:
     """What stage 1 costs."""
     results = json.loads(ENCODERS.read_text(encoding="utf-8"))
@@ -250,7 +267,7 @@ def main() -> int:
         DATA: {"protocols": protocols(), "preparing": preparing()},
     }
     if RESULTS_PAGE.is_file():
-        pages[RESULTS_PAGE] = {"stage 1": stage1(), "results": results()}
+        pages[RESULTS_PAGE] = {"stage 1": stage1(), "results": results(), "choices": choices()}
     if ENCODERS.is_file():
         pages[TRAIN_PAGE] = {"encoders": encoders()}
     if not arguments.check:
