@@ -30,9 +30,22 @@ def test_mini_is_bundled():
     assert model_folder("mini").name == "mini"
 
 
+def test_mini_llm_is_adapters_on_a_base_that_is_not_in_the_folder():
+    (config,) = [config for config in bundled() if config["name"] == "mini-llm"]
+    assert config["scores"]["text"]["weighted_f1"] >= 61.5
+    folder = model_folder("mini-llm")
+    model = ModelFolder.load(folder)
+    backbone = sum(p.numel() for p in model.text_encoder.backbone.parameters())
+    kept = sum(value.numel() for value in load_file(folder / "text" / "model.safetensors").values())
+    assert kept < 0.05 * backbone
+    assert model.text_encoder.config.history == 3
+    for config in bundled():
+        assert (model_folder(config["name"]) / "LICENSE.md").is_file()
+
+
 def test_weights_in_the_package_stay_small():
     weights = [path for config in bundled() for path in model_folder(config["name"]).rglob("*.safetensors")]
-    assert sum(path.stat().st_size for path in weights) < 60e6
+    assert sum(path.stat().st_size for path in weights) < 60 * 2**20
 
 
 def test_the_card_says_data_scores_limits_and_terms():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -70,16 +71,19 @@ def add_lora(
     for parameter in backbone.parameters():
         parameter.requires_grad_(False)
     # adapters of the backbone's own precision would lose small updates: peft keeps them in float32
-    wrapped: nn.Module = get_peft_model(
-        backbone,
-        LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,  # type: ignore[arg-type]
-            lora_dropout=settings.dropout,
-            target_modules=chosen,
-        ),
-        autocast_adapter_dtype=True,
-    )
+    with warnings.catch_warnings():
+        # peft asks transformers by an old name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        wrapped: nn.Module = get_peft_model(
+            backbone,
+            LoraConfig(
+                r=settings.rank,
+                lora_alpha=settings.alpha,  # type: ignore[arg-type]
+                lora_dropout=settings.dropout,
+                target_modules=chosen,
+            ),
+            autocast_adapter_dtype=True,
+        )
     for module in wrapped.modules():
         if hasattr(module, "cast_input_dtype_enabled"):
             # autocast computes in bfloat16 anyway: to float32 and back again is a copy for nothing
