@@ -75,8 +75,7 @@ def stored(name: str, recipe: Recipe, kind: str, data: Path, work: Path) -> Embe
 def published(recipe: Recipe, name: str) -> Recipe:
     """The published loss and training on networks of the recipe's size.
 
-    The published size, 2048 numbers a turn, is for encoders of that width; 100 epochs of it take more than
-    an hour a seed on two cores.
+    The published size is for encoders that give 2048 numbers a turn.
     """
     paper = read_recipe(ROOT / "recipes" / name.removesuffix("4") / "paper.yaml").stage2()
     model = recipe.stage2().model.model_copy(update={"head_dropout": paper.model.head_dropout})
