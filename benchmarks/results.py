@@ -97,7 +97,7 @@ def row(model: str, variant: str | None, seeds: list[int] | None, scores: dict[s
 
 
 def measured(
-    name: str, kind: str, data: Path, work: Path, out: Path, variants: tuple[str, ...], compare: bool
+    name: str, kind: str, data: Path, work: Path, out: Path, variants: tuple[str, ...], compare: int
 ) -> None:
     """Do all that is wanted of a corpus with one recipe's embeddings, and write it."""
     # the tables hold no sound, only statistics of it
@@ -130,8 +130,8 @@ def measured(
     )
     if compare:
         one = published(recipe, name)
-        done = ablate(one, store, folder / "published", seeds=SEEDS, variants=(FULL,))
-        rows.append(row("published loss and training", None, list(SEEDS), done["variants"][0]))
+        done = ablate(one, store, folder / "published", seeds=SEEDS[:compare], variants=(FULL,))
+        rows.append(row("published loss and training", None, list(SEEDS[:compare]), done["variants"][0]))
     baselines = run_baselines(store, folder / "baselines", seeds=SEEDS)
     for title, one in baselines["baselines"].items():
         rows.append(row(title, None, one["seeds"], one))
@@ -160,7 +160,9 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
     parser.add_argument("--recipes", nargs="+", choices=WORDS, default=["mini"])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--published", action="store_true", help="the published loss and training as well")
+    parser.add_argument(
+        "--published", type=int, default=0, metavar="SEEDS", help="of the published loss and training"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
