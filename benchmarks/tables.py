@@ -157,9 +157,11 @@ def _corpus(result: dict[str, Any]) -> str:
     for row in rows:
         name = ", ".join(filter(None, [row["model"], row.get("variant")]))
         cells = [name, "-" if row["seeds"] is None else str(len(row["seeds"]))]
-        cells.append(spread(row["validation"]["weighted_f1"]))
-        cells += [spread(row["test"][score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
-        cells.append(spread(row["test"]["ece"], 3))
+        scores = [row["validation"]["weighted_f1"]]
+        scores += [row["test"][score] for score in ("weighted_f1", "accuracy", "macro_f1", "ece")]
+        if len(row["seeds"] or ()) == 1:
+            scores = [{"mean": one["mean"]} for one in scores]
+        cells += [*map(spread, scores[:-1]), spread(scores[-1], 3)]
         lines.append("| " + " | ".join(f"**{cell}**" if row is best else cell for cell in cells) + " |")
     if classes := result.get("classes"):
         told = ", ".join(f"{label} {spread(one['f1'])}" for label, one in classes.items())
