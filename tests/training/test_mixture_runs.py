@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from stores import make_store, small_recipe
+from stores import small_recipe
 
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
@@ -11,18 +11,6 @@ from mister_e.evaluation.predict import predict
 from mister_e.training.mixture_folder import load_mixture, save_mixture
 from mister_e.training.runs import difference
 from mister_e.training.stage2 import run_stage2
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("stage2") / "store", sizes=(3, 9, 5))
-
-
-@pytest.fixture(scope="module")
-def done(store, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("done")
-    recipe = small_recipe(folder, "mixture.train.epochs=6", "mixture.train.ema=0.8")
-    return folder, recipe, run_stage2(recipe, store, folder / "run")
 
 
 def test_a_run_of_another_recipe_or_version_is_refused(store, done):

@@ -26,18 +26,6 @@ def rows(run):
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("stage2") / "store", sizes=(3, 9, 5))
-
-
-@pytest.fixture(scope="module")
-def done(store, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("done")
-    recipe = small_recipe(folder, "mixture.train.epochs=6", "mixture.train.ema=0.8")
-    return folder, recipe, run_stage2(recipe, store, folder / "run")
-
-
 # a run
 
 
