@@ -62,10 +62,45 @@ def test_json_round_trip_and_layout():
     data = json.loads(before.to_json())
     assert list(data) == ["mister_e", "model", "labels", "conversations", "errors"]
     first = data["conversations"][0]["utterances"][0]
-    fields = "id start end channel text emotion confidence scores experts gate missing"
+    fields = "id start end channel text emotion confidence uncertain scores experts gate missing"
     assert list(first) == fields.split()
     assert first["experts"]["speech"] is None
     assert data["errors"] == [{"source": "bad.wav", "error": "bad.wav: empty"}]
+
+
+def doubtful(limit: object = 0.8) -> Analysis:
+    """Two turns, the second uncertain."""
+    sure, unsure = call().utterances
+    conversation = replace(call(), utterances=(sure, replace(unsure, uncertain=True)))
+    return replace(analysis(conversation), model={"name": "mini", "uncertain_below": limit})
+
+
+def test_uncertain_turns_survive_and_every_format_tells_them():
+    before = doubtful()
+    assert Analysis.from_json(before.to_json()) == before
+    assert before.uncertain_below == json.loads(before.to_json())["model"]["uncertain_below"] == 0.8
+    assert [json.loads(line)["uncertain"] for line in before.to_jsonl().splitlines()] == [False, True]
+    rows = list(csv.DictReader(io.StringIO(before.to_csv())))
+    assert [row["uncertain"] for row in rows] == ["false", "true"]
+    assert before.to_dataframe()["uncertain"].to_list() == [False, True]
+    for subtitles in (before.to_srt(), before.to_vtt()):
+        assert "[joy 75%] Hello" in subtitles
+        assert "[joy ? 75%] Hello" in subtitles
+
+
+def test_json_of_a_version_without_uncertainty_is_read():
+    data = json.loads(analysis(call()).to_json())
+    for one in data["conversations"][0]["utterances"]:
+        del one["uncertain"]
+    read = Analysis.from_json(json.dumps(data))
+    assert read == analysis(call())
+    assert read.uncertain_below is None
+    assert not any(one.uncertain for one in read)
+
+
+@pytest.mark.parametrize("limit", ["0.4", None, True])
+def test_a_limit_that_is_no_number_is_none(limit):
+    assert doubtful(limit).uncertain_below is None
 
 
 def test_bad_json_says_where():
@@ -97,6 +132,11 @@ def test_bad_json_says_where():
             [*TURN[:-1], "experts", "text", "anger"],
             0.0,
             "conversations[0].utterances[0].experts.text: has not one score for each of the labels",
+        ),
+        (
+            [*TURN[:-1], "uncertain"],
+            "no",
+            "conversations[0].utterances[0].uncertain: Input should be a valid b",
         ),
         (["errors", 0, "source"], GONE, "errors[0].source: is missing"),
     ],

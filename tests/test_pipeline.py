@@ -39,6 +39,7 @@ def check(analysis: Analysis) -> None:
         assert sum(turn.gate.values()) == pytest.approx(1, abs=1e-12)
         assert turn.confidence == max(turn.scores.values())
         assert turn.scores[turn.emotion] == turn.confidence
+        assert turn.uncertain == (turn.confidence < analysis.uncertain_below)
         for name, scores in turn.experts.items():
             if scores is None:
                 assert turn.gate[name] == 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
+from mister_e.uncertainty import marked
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 EXPERTS = ("speech", "text", "fusion")
 
 Scores = Mapping[str, float]
+
+#: Fields of a turn that are columns of a table as they are.
+_TURN_COLUMNS = ("id", "start", "end", "channel", "text", "emotion", "confidence", "uncertain")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class TurnAnalysis:
     :param experts: probabilities of each expert; None for an expert that had nothing to judge.
     :param gate: weight of each expert; they sum to 1, exactly 0 for an expert that is None.
     :param missing: the modalities that this turn lacks, of "speech" and "text".
+    :param uncertain: the confidence is below the model's `uncertain_below`; the emotion is its best guess.
     """
 
     id: str
@@ -51,6 +56,7 @@ class TurnAnalysis:
     experts: Mapping[str, Scores | None]
     gate: Scores
     missing: tuple[str, ...] = ()
+    uncertain: bool = False
 
     @property
     def trusted(self) -> str:
@@ -67,6 +73,7 @@ class TurnAnalysis:
             "text": self.text,
             "emotion": self.emotion,
             "confidence": self.confidence,
+            "uncertain": self.uncertain,
             "scores": dict(self.scores),
             "experts": {name: None if p is None else dict(p) for name, p in self.experts.items()},
             "gate": dict(self.gate),
@@ -187,6 +194,12 @@ class Analysis:
     def __len__(self) -> int:
         return sum(len(conversation) for conversation in self.conversations)
 
+    @property
+    def uncertain_below(self) -> float | None:
+        """The confidence, 0 to 1, below which turns are uncertain; None where the model does not say."""
+        limit = self.model.get("uncertain_below")
+        return limit if isinstance(limit, (int, float)) and not isinstance(limit, bool) else None
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict, the documented layout."""
         return {
@@ -228,10 +241,7 @@ class Analysis:
         for conversation in self.conversations:
             for turn in conversation:
                 row: dict[str, Any] = {"conversation": conversation.id, "source": conversation.source}
-                row |= {
-                    name: getattr(turn, name)
-                    for name in ("id", "start", "end", "channel", "text", "emotion", "confidence")
-                }
+                row |= {name: getattr(turn, name) for name in _TURN_COLUMNS}
                 row |= {f"score_{label}": turn.scores[label] for label in self.labels}
                 row |= {f"gate_{expert}": turn.gate[expert] for expert in EXPERTS}
                 row["missing"] = " ".join(turn.missing)
@@ -240,16 +250,17 @@ class Analysis:
 
     def columns(self) -> list[str]:
         """Names of the columns of `rows`, also when there is no turn."""
-        head = ["conversation", "source", "id", "start", "end", "channel", "text", "emotion", "confidence"]
         scores = [f"score_{label}" for label in self.labels]
-        return [*head, *scores, *(f"gate_{expert}" for expert in EXPERTS), "missing"]
+        gate = [f"gate_{expert}" for expert in EXPERTS]
+        return ["conversation", "source", *_TURN_COLUMNS, *scores, *gate, "missing"]
 
     def to_csv(self) -> str:
         """CSV text with a header, one row a turn."""
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns(), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows())
+        # as in JSON, not as Python writes it
+        writer.writerows(row | {"uncertain": "true" if row["uncertain"] else "false"} for row in self.rows())
         return text.getvalue()
 
     def to_jsonl(self) -> str:
@@ -262,7 +273,7 @@ class Analysis:
         return "".join(lines)
 
     def to_srt(self) -> str:
-        """SubRip subtitles: each turn's text after its emotion.
+        """SubRip subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
 
         :raises InputError: more than one conversation, or a turn without times.
         """
@@ -271,7 +282,7 @@ class Analysis:
         return to_srt(self._cues())
 
     def to_vtt(self) -> str:
-        """WebVTT subtitles: each turn's text after its emotion.
+        """WebVTT subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
 
         :raises InputError: more than one conversation, or a turn without times.
         """
@@ -304,7 +315,7 @@ class Analysis:
         numbers = [c for c in self.columns() if c.startswith(("score_", "gate_"))]
         schema: dict[str, Any] = dict.fromkeys(self.columns(), pl.String)
         schema |= dict.fromkeys(["start", "end", "confidence", *numbers], pl.Float64)
-        schema["channel"] = pl.Int64
+        schema |= {"channel": pl.Int64, "uncertain": pl.Boolean}
         return pl.DataFrame(rows, schema=schema)
 
     def _cues(self) -> list[tuple[float, float, str]]:
@@ -315,6 +326,6 @@ class Analysis:
         for turn in self:
             if turn.start is None or turn.end is None:
                 raise InputError(f"subtitles need times: turn {turn.id} has none; use json or csv")
-            label = f"[{turn.emotion} {turn.confidence:.0%}]"
+            label = f"[{marked(turn.emotion, uncertain=turn.uncertain)} {turn.confidence:.0%}]"
             cues.append((turn.start, turn.end, f"{label} {turn.text}" if turn.text else label))
         return cues

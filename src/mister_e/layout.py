@@ -45,6 +45,7 @@ class _Turn(_Part):
     experts: _Experts
     gate: _Gate
     missing: list[str] = []
+    uncertain: bool = False
 
 
 class _Conversation(_Part):

@@ -77,7 +77,7 @@ class Pipeline:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Name, languages, encoders and file hashes of the model."""
+        """Name, languages, encoders, file hashes and the limit of uncertainty of the model."""
         config = self.model.config
         return {
             "name": config.name,
@@ -85,6 +85,7 @@ class Pipeline:
             "speech_encoder": config.speech_encoder.base,
             "languages": config.languages,
             "sha256": config.fingerprint,
+            "uncertain_below": config.calibration.uncertain_below,
         }
 
     def __call__(
@@ -275,6 +276,7 @@ class Pipeline:
             },
             gate=dict(zip(EXPERTS, gate.tolist(), strict=True)),
             missing=tuple(name for name, there in (("speech", heard), ("text", read)) if not there),
+            uncertain=scores[emotion] < self.model.config.calibration.uncertain_below,
         )
 
 

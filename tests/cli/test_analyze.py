@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 from mister_e import __version__
 from mister_e.analysis import Analysis
+from mister_e.pretrained import model_folder
 
 MODULE = "import runpy; runpy.run_module('mister_e', run_name='__main__')"
 
@@ -208,3 +211,31 @@ def test_the_sample_with_its_transcript(run, recording, tmp_path):
     (conversation,) = Analysis.from_json(out.read_text(encoding="utf-8")).conversations
     assert 10 <= len(conversation) <= 16
     assert all(turn.missing == () and turn.experts["speech"] is not None for turn in conversation)
+
+
+def test_uncertain_turns_of_the_sample_are_told_in_every_output(run, recording, tmp_path):
+    # a model whose limit some of the sample's turns pass and some do not
+    model = shutil.copytree(model_folder("mini"), tmp_path / "strict")
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config["calibration"]["uncertain_below"] = 0.75
+    (model / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    outs = {form: tmp_path / f"out.{form}" for form in ("json", "csv", "srt", "html")}
+    options = [word for path in outs.values() for word in ("-o", path)]
+    words = recording.with_suffix(".srt")
+    result = run("analyze", words, "--model", model, *options, "-o", "-", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    text = {form: path.read_text(encoding="utf-8") for form, path in outs.items()}
+    analysis = Analysis.from_json(text["json"])
+    unsure = [turn for turn in analysis if turn.uncertain]
+    assert analysis.uncertain_below == 0.75
+    assert unsure == [turn for turn in analysis if turn.confidence < 0.75]
+    assert 0 < len(unsure) < len(analysis)
+    assert len(re.findall(r"\w \?  +\d+%", result.stdout)) == len(unsure)
+    assert "? uncertain: confidence below 75%." in result.stdout
+    assert [row["uncertain"] == "true" for row in csv.DictReader(io.StringIO(text["csv"]))] == [
+        turn.uncertain for turn in analysis
+    ]
+    assert len(re.findall(r"^\[\w+ \? \d+%\]", text["srt"], re.MULTILINE)) == len(unsure)
+    assert text["html"].count(">uncertain</small>") == len(unsure)
+    # a result is a transcript too
+    assert run("analyze", outs["json"], "--quiet").exit_code == 0

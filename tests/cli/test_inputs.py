@@ -69,11 +69,12 @@ def test_the_transcript_beside_a_recording_gives_its_words(tmp_path):
 
 
 def test_what_mister_e_wrote_and_other_json_are_no_words(tmp_path):
-    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    touch(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
     (tmp_path / "a.json").write_text('{\n  "mister_e": "0.1.0", "conversations": []}')
     (tmp_path / "b.json").write_text(json.dumps({"camera": "front"}))
     (tmp_path / "c.srt").write_text(SRT.format("[sadness 71%] I know."))
-    assert [one.transcript for one in expand([tmp_path]).inputs] == [None, None, None]
+    (tmp_path / "d.srt").write_text(SRT.format("[sadness ? 34%] I know."))
+    assert [one.transcript for one in expand([tmp_path]).inputs] == [None, None, None, None]
 
 
 def test_a_folder_of_subtitles_alone_is_read_by_its_words(tmp_path):

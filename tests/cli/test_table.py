@@ -86,3 +86,20 @@ def test_a_conversation_without_turns_is_still_named(analysis):
 
 def test_a_turn_without_words_says_so(analysis, turn):
     assert "(no words)" in render(analysis(turn(text=None)), plain_console())
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_an_uncertain_emotion_is_marked_without_colours_and_explained(analysis, turn, width):
+    unsure = replace(turn(2, "Who knows?", "surprise"), uncertain=True)
+    result = replace(analysis(turn(1), unsure), model={"name": "mini", "uncertain_below": 0.4})
+    table = render(result, plain_console(width))
+    row = next(line for line in table.splitlines() if "Who" in line)
+    assert "surprise ?" in row
+    assert "sadness ?" not in table
+    assert "? uncertain: confidence below 40%, wrong more often than right." in " ".join(table.split())
+    assert "surprise 1" in table, "it counts like any other"
+    assert max(map(len, table.splitlines())) <= width
+
+
+def test_without_uncertain_turns_there_is_nothing_to_explain(analysis, turn):
+    assert "uncertain" not in render(analysis(turn()), plain_console())

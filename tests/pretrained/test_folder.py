@@ -65,6 +65,26 @@ def test_saved_and_loaded_is_the_same(copy, tmp_path):
         assert torch.equal(value.half().float(), again.mixture.state_dict()[name]), name
 
 
+@pytest.mark.parametrize(
+    ("given", "limit"), [({}, 0.4), ({"uncertain_below": 0}, 0.0), ({"uncertain_below": 0.55}, 0.55)]
+)
+def test_a_folder_may_say_below_which_confidence_a_turn_is_uncertain(copy, given, limit):
+    config = json.loads((copy / "config.json").read_text())
+    config["calibration"].pop("uncertain_below", None)
+    config["calibration"] |= given
+    (copy / "config.json").write_text(json.dumps(config))
+    assert read_config(copy).calibration.uncertain_below == limit
+
+
+@pytest.mark.parametrize("limit", [-0.1, 1.1, "low"])
+def test_a_limit_of_uncertainty_that_is_no_probability_is_named(copy, limit):
+    config = json.loads((copy / "config.json").read_text())
+    config["calibration"]["uncertain_below"] = limit
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"calibration\.uncertain_below"):
+        read_config(copy)
+
+
 def test_the_fingerprint_follows_every_file():
     config = read_config(model_folder("mini"))
     for name in config.files:

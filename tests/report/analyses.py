@@ -90,6 +90,16 @@ def sample() -> ConversationAnalysis:
     )
 
 
+def doubtful() -> Analysis:
+    """The sample with turns 4 and 10 uncertain, below the limit that the model states."""
+    turns = tuple(
+        replace(turn, confidence=0.31, uncertain=True) if turn.id in ("4", "10") else turn
+        for turn in sample()
+    )
+    result = analysis(replace(sample(), utterances=turns))
+    return replace(result, model={**MODEL, "uncertain_below": 0.4})
+
+
 def text_only(texts: Sequence[str], feelings: Sequence[str] = FEELINGS) -> ConversationAnalysis:
     """A transcript without times or sound."""
     turns = tuple(

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
-from analyses import SAMPLES, analysis, judged, long, sample, text_only
+from analyses import SAMPLES, analysis, doubtful, judged, long, sample, text_only
 
 from mister_e.analysis import EXPERTS, ConversationAnalysis, FailedInput
 from mister_e.clock import clock
@@ -67,6 +67,32 @@ def test_every_turn_stands_in_list_and_timeline_with_its_emotion_and_scores(page
         assert weights in parsed.texts
     assert "no transcript" in parsed.texts
     assert page.count("Missing: <b>speech</b>") == page.count("Missing: <b>text</b>") == 1
+
+
+def test_an_uncertain_turn_is_marked_by_word_and_shape_and_the_page_says_what_that_means(page: str) -> None:
+    unsure = render(doubtful())
+    blocks = re.findall(r'<li class="turn.*?</li>', unsure, re.S)
+    marked = [i for i, block in enumerate(blocks, start=1) if ">uncertain<" in block]
+    assert marked == [4, 10]
+    assert "surprise ? <small>31%</small>" in blocks[3]
+    parsed = Page(unsure)
+    assert len(parsed.of_class("unsure")) == 4, "a bar and a word each"
+    assert parsed.texts.count("?") == 2, "each in its bar"
+    assert "0:11 surprise 31%, uncertain" in parsed.texts
+    says = (
+        "2 of 14 turns uncertain, marked ? here and dashed on the timeline:"
+        " confidence below 40%, wrong more often than right."
+    )
+    assert says in parsed.texts
+    assert "uncertain" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
+
+
+def test_a_narrow_bar_has_no_letter_that_would_not_fit() -> None:
+    many = replace(long(200), utterances=tuple(replace(t, uncertain=True) for t in long(200)))
+    assert "?" not in Page(render(analysis(many))).texts
+    assert "200 of 200 turns uncertain, marked ? here and dashed on the timeline: low confidence." in render(
+        analysis(many)
+    )
 
 
 def test_scores_of_a_turn_are_whole_percents_and_absent_experts_are_dashes(page: str) -> None:

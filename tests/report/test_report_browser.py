@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from analyses import analysis, sample, text_only
+from analyses import analysis, doubtful, sample, text_only
 
 from mister_e.analysis import FailedInput
 from mister_e.report import render
@@ -41,6 +41,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     odd = text_only(["</script><script>console.error('no')</script>", "שלום, מה שלומך?", "x" * 5000])
     pages = {
         "plain": render(analysis(sample())),
+        "doubtful": render(doubtful()),
         "heard": render(analysis(sample()), embed_audio=True),
         "several": render(
             analysis(sample(), odd, errors=(FailedInput("a" * 300, "too long a name; shorten it"),))
@@ -79,7 +80,7 @@ def pixels(picture: Path) -> np.ndarray:
     return red.astype(int) << 16 | green.astype(int) << 8 | blue
 
 
-@pytest.mark.parametrize("name", ["plain", "heard", "several"])
+@pytest.mark.parametrize("name", ["plain", "doubtful", "heard", "several"])
 def test_opens_offline_without_complaints_or_requests(
     visit: Visit, reports: dict[str, str], name: str, tmp_path: Path
 ) -> None:
@@ -128,6 +129,29 @@ def test_a_click_plays_the_turn_and_stops_at_its_end(visit: Visit, reports: dict
     # a busy machine may stop late, but long before the recording's end
     assert turn.end - 0.1 <= stopped < turn.end + 20
     assert page.locator(".turn[aria-current]").get_attribute("id") == "c1t5"
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_word_uncertain_is_seen_beside_the_emotion_and_the_bar_is_hollow(
+    visit: Visit, reports: dict[str, str], size: dict[str, int]
+) -> None:
+    page = visit.page
+    page.set_viewport_size(size)
+    page.goto(reports["doubtful"])
+    words = page.locator(".turn").get_by_text("uncertain", exact=True)
+    assert [word.is_visible() for word in words.all()] == [True, True]
+    assert page.locator(".turn").nth(9).locator(".feel").inner_text().split() == [
+        "anger", "?", "31%", "uncertain",
+    ]  # fmt: skip
+    assert page.get_by_text("2 of 14 turns uncertain").is_visible()
+    bars = page.locator(".timeline a > rect")
+    dashed = "bars => bars.map(bar => getComputedStyle(bar).strokeDasharray !== 'none')"
+    assert [i for i, one in enumerate(bars.evaluate_all(dashed), start=1) if one] == [4, 10]
+    letter = page.locator(".timeline a").nth(9).locator("text").bounding_box()
+    bar = bars.nth(9).bounding_box()
+    assert bar["x"] <= letter["x"] + letter["width"] / 2 <= bar["x"] + bar["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     assert visit.complaints == []
 
 

@@ -15,6 +15,7 @@ from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, Scores, T
 from mister_e.cli.messages import plain
 from mister_e.clock import clock
 from mister_e.labels import colour
+from mister_e.uncertainty import MARK, marked, meaning
 
 #: The letter of each expert in the gate's bar and its colours, apart even in a terminal of 16.
 EXPERT_STYLES = {
@@ -46,9 +47,17 @@ def render(analysis: Analysis, console: Console) -> str:
                 console.print(part)
             console.print()
         if len(analysis):
-            console.print(Text(f"{LEGEND}\n{LIMITS}", style="dim"))
+            console.print(Text("\n".join(_legend(analysis)), style="dim"))
     # a table pads its rows with spaces that a file or pipe has no use for
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def _legend(analysis: Analysis) -> Iterator[str]:
+    """Yield the lines that explain what was drawn."""
+    yield LEGEND
+    if any(turn.uncertain for turn in analysis):
+        yield f"{MARK} uncertain: {meaning(analysis.uncertain_below)}."
+    yield LIMITS
 
 
 def gate_cells(gate: Scores) -> list[str]:
@@ -86,7 +95,8 @@ def _turns(conversation: ConversationAnalysis, console: Console) -> Table:
     widths = {"time" if timed else "turn": max(4, *map(len, times))}
     if split:
         widths["ch"] = 2
-    after = {"emotion": max(7, *(len(turn.emotion) for turn in conversation)), "sure": 4, "trust": CELLS}
+    emotions = [marked(turn.emotion, uncertain=turn.uncertain) for turn in conversation]
+    after = {"emotion": max(7, *map(len, emotions)), "sure": 4, "trust": CELLS}
     gaps = 2 * (len(widths) + len(after))  # padding and divider
     taken = sum(widths.values()) + sum(after.values()) + gaps
     widths |= {"text": max(10, console.width - taken)} | after
@@ -94,12 +104,12 @@ def _turns(conversation: ConversationAnalysis, console: Console) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for name, width in widths.items():
         table.add_column(name, width=width, justify="right" if name in ("turn", "sure") else "left")
-    for time, turn in zip(times, conversation, strict=True):
+    for time, turn, emotion in zip(times, conversation, emotions, strict=True):
         table.add_row(
             time,
             *([_channel(turn)] if split else []),
             _words(turn, widths["text"], console),
-            Text(turn.emotion, style=colour(turn.emotion)),
+            Text(emotion, style=colour(turn.emotion)),
             f"{turn.confidence:.0%}",
             _bar(turn.gate),
         )

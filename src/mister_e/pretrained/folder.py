@@ -32,6 +32,11 @@ class Calibration(BaseModel):
     """Temperatures that make confidence honest, one for each set of modalities a turn has.
 
     Fitted on validation; the logits are divided by them (Guo et al. 2017).
+
+    :param both: temperature of turns with words and sound.
+    :param speech: of turns with sound alone.
+    :param text: of turns with words alone.
+    :param uncertain_below: turns of a lower calibrated confidence, 0 to 1, are shown as uncertain.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +44,7 @@ class Calibration(BaseModel):
     both: float = Field(1.0, gt=0)
     speech: float = Field(1.0, gt=0)
     text: float = Field(1.0, gt=0)
+    uncertain_below: float = Field(0.4, ge=0, le=1)
 
 
 class FolderConfig(BaseModel):
@@ -51,7 +57,7 @@ class FolderConfig(BaseModel):
     :param labels: label names in the order of the logits.
     :param mixture: sizes of the mixture.
     :param speech_encoder: sizes of the speech encoder and the name of its frozen base.
-    :param calibration: temperatures.
+    :param calibration: temperatures, and the confidence below which a turn is uncertain.
     :param training: protocol: corpora, splits, seeds, selection.
     :param scores: what the test splits gave.
     :param terms: what it may be used for.

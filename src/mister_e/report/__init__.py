@@ -44,7 +44,13 @@ def render(analysis: Analysis, *, embed_audio: bool = False) -> str:
             version=analysis.version,
             model=about(analysis),
             conversations=[
-                view(conversation, number, labels, embed_audio=embed_audio)
+                view(
+                    conversation,
+                    number,
+                    labels,
+                    uncertain_below=analysis.uncertain_below,
+                    embed_audio=embed_audio,
+                )
                 for number, conversation in enumerate(analysis.conversations, start=1)
             ],
             failed=analysis.errors,

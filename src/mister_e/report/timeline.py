@@ -15,14 +15,22 @@ OUTLINE_POINTS = 800
 _MOST_TICKS = 6
 _STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
 _THINNEST_BAR = 0.15
+_LETTER_BAR = 2.0
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of the timeline, in percent of its width."""
+    """A stretch of the timeline, in percent of its width.
+
+    :param x: where it begins.
+    :param middle: where a letter in it stands.
+    :param wide: whether there is room for a letter.
+    """
 
     x: str
     width: str
+    middle: str
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ def outline(loudness: Sequence[float]) -> str:
 def _span(first: float, last: float) -> Span:
     x = min(max(100 * first, 0.0), 100 - _THINNEST_BAR)
     width = min(max(100 * (last - first), _THINNEST_BAR), 100 - x)
-    return Span(f"{x:.2f}", f"{width:.2f}")
+    return Span(f"{x:.2f}", f"{width:.2f}", f"{x + width / 2:.2f}", width >= _LETTER_BAR)
 
 
 def _marks(length: float) -> range:

@@ -12,6 +12,7 @@ from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, TurnAnaly
 from mister_e.clock import clock
 from mister_e.errors import InputError
 from mister_e.report.timeline import Span, Timeline, timeline
+from mister_e.uncertainty import MARK, meaning
 
 Percents = tuple[int | None, ...]
 
@@ -32,6 +33,7 @@ class Turn:
     label: int
     emotion: str
     confidence: int
+    uncertain: bool
     when: str
     length: str
     seconds: tuple[str, str] | None
@@ -58,7 +60,10 @@ class Share:
 
 @dataclass(frozen=True)
 class View:
-    """One conversation as the page shows it."""
+    """One conversation as the page shows it.
+
+    :param doubt: how many turns are uncertain and what that means; None where none is.
+    """
 
     number: int
     title: str
@@ -67,6 +72,7 @@ class View:
     timeline: Timeline
     shares: tuple[Share, ...]
     turns: tuple[Turn, ...]
+    doubt: str | None
     audio: str | None
 
     @property
@@ -90,12 +96,18 @@ def about(analysis: Analysis) -> dict[str, str]:
 
 
 def view(
-    conversation: ConversationAnalysis, number: int, labels: tuple[str, ...], *, embed_audio: bool
+    conversation: ConversationAnalysis,
+    number: int,
+    labels: tuple[str, ...],
+    *,
+    uncertain_below: float | None,
+    embed_audio: bool,
 ) -> View:
     """Prepare one conversation.
 
     :param number: its position on the page, from 1.
     :param labels: all labels of the page.
+    :param uncertain_below: the confidence, 0 to 1, below which turns are uncertain; None = unknown.
     :param embed_audio: read the recording for the player.
     """
     where = timeline(conversation)
@@ -113,6 +125,7 @@ def view(
         where,
         _shares(conversation, labels, timed=where.timed),
         turns,
+        _doubt(conversation, uncertain_below),
         audio,
     )
 
@@ -127,6 +140,7 @@ def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) 
         label=labels.index(turn.emotion),
         emotion=turn.emotion,
         confidence=_percent(turn.confidence),
+        uncertain=turn.uncertain,
         when=f"#{number}" if turn.start is None else clock(turn.start),
         length=f"{_length(turn):.1f} s" if timed else "",
         seconds=(f"{turn.start:.2f}", f"{turn.end:.2f}") if timed else None,
@@ -141,6 +155,14 @@ def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) 
         missing=turn.missing,
         span=span,
     )
+
+
+def _doubt(conversation: ConversationAnalysis, limit: float | None) -> str | None:
+    count = sum(turn.uncertain for turn in conversation)
+    if not count:
+        return None
+    how = f"marked {MARK} here and dashed on the timeline"
+    return f"{count:,} of {len(conversation):,} turns uncertain, {how}: {meaning(limit)}."
 
 
 def _shares(conversation: ConversationAnalysis, labels: tuple[str, ...], *, timed: bool) -> tuple[Share, ...]:
