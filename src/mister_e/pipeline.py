@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,27 +17,38 @@ import mister_e
 from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, FailedInput, TurnAnalysis, unique_ids
 from mister_e.audio.cues import cut_turns
 from mister_e.audio.decode import Channels, blocks, probe
-from mister_e.audio.prosody import STATISTICS
 from mister_e.audio.transcripts import FORMATS, read_transcript
 from mister_e.audio.turns import transcribe_turns
-from mister_e.audio.vad import LONGEST
 from mister_e.audio.waveform import Waveform
-from mister_e.conversation import SAMPLE_RATE, Conversation, Utterance
-from mister_e.encoders.front_end import SpeechFrontEnd, centred, load_whisper
+from mister_e.conversation import Conversation, Utterance
+from mister_e.embedding import HeardTurn, embed_turns, has_words, hear_turns
+from mister_e.encoders.front_end import SpeechFrontEnd, load_whisper
 from mister_e.errors import InputError
+from mister_e.evaluation.calibration import temperatures
+from mister_e.evaluation.predict import Mode, predict
+from mister_e.evaluation.predictions import Predictions
 from mister_e.hooks import Progress, silent
 from mister_e.labels import LabelSet
-from mister_e.model.gate import expert_presence
 from mister_e.pretrained import model_folder
 from mister_e.pretrained.folder import ModelFolder
 
 Source = str | Path | Conversation
-#: Sound that is held before it is embedded, in seconds: enough for batches, little for memory.
-GROUP_SECONDS = 60.0
-#: Turns that are held at most, for those without times.
-GROUP_TURNS = 64
 
-UNDEFINED = np.full(len(STATISTICS), np.nan, dtype=np.float32)
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model says of N turns, before it is put into words.
+
+    :param turns: the turns without their sound, conversation after conversation.
+    :param predictions: of the same turns, unlabelled; a turn without words and sound is not judged.
+    :param temperatures: float64 `[N, 1]`, what their logits are divided by for calibrated probabilities.
+    :param notes: what was not heard or read.
+    """
+
+    turns: tuple[Utterance, ...]
+    predictions: Predictions
+    temperatures: NDArray[np.float64]
+    notes: tuple[str, ...]
 
 
 class Pipeline:
@@ -154,13 +166,13 @@ class Pipeline:
         if isinstance(source, Conversation):
             if transcript is not None:
                 raise InputError(f"conversation {source.id}: has its own words; leave the transcript out")
-            turns = self._judge(self._hear(source.utterances, notes), notes, progress)
+            turns = self._analyzed(source.id, source.utterances, notes, progress)
             return ConversationAnalysis(source.id, source.source, source.duration, tuple(turns), tuple(notes))
         path = Path(source)
         if path.suffix.lower() in FORMATS:
             if transcript is not None:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
-            turns = self._judge(self._hear(read_transcript(path), notes), notes, progress)
+            turns = self._analyzed(path.stem, read_transcript(path), notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
         recording = probe(path)
         waveform = Waveform()
@@ -180,79 +192,101 @@ class Pipeline:
                 progress=progress,
                 notes=notes,
             )
-        turns = self._judge(self._hear(utterances, notes), notes, progress)
+        turns = self._analyzed(path.stem, utterances, notes, progress)
         if not turns:
             notes.append("no speech was found")
         return ConversationAnalysis(
             path.stem, str(path), waveform.duration, tuple(turns), tuple(notes), waveform.outline()
         )
 
-    @torch.inference_mode()
-    def _hear(self, utterances: Iterable[Utterance], notes: list[str]) -> _Turns:
-        """Hear and pool turns group by group, and let their sound go."""
-        turns = _Turns()
-        for group in _groups(utterances):
-            sounds = [turn.audio.load() if turn.audio else np.zeros(0, np.float32) for turn in group]
-            notes += [
-                f"{turn.id}: only its first {LONGEST:.0f} s were heard"
-                for turn, sound in zip(group, sounds, strict=True)
-                if len(sound) > (LONGEST + 1) * SAMPLE_RATE
-            ]
-            heard = self.front_end.hear(sounds)
-            there = [turn for turn in heard if turn is not None]
-            if there:
-                pooled = iter(self.model.speech_encoder.pool_heard(there))
-            for utterance, turn in zip(group, heard, strict=True):
-                turns.utterances.append(replace(utterance, audio=None))
-                turns.pooled.append(None if turn is None else next(pooled))
-                turns.statistics.append(UNDEFINED if turn is None else turn.statistics)
-        return turns
+    def judge(
+        self,
+        conversations: Iterable[Conversation],
+        *,
+        mode: Mode = "full",
+        total: int = 0,
+        progress: Progress = silent,
+    ) -> Judged:
+        """Judge many conversations together, of whatever length, for their numbers: to score or to study.
 
-    @torch.inference_mode()
-    def _judge(self, turns: _Turns, notes: list[str], progress: Progress) -> list[TurnAnalysis]:
-        """Embed what was heard and read, and ask the experts about the whole conversation."""
-        turns = turns.judgeable(notes)
-        count = len(turns.utterances)
-        if not count:
+        They are heard in groups of turns, whatever conversation those belong to, and judged in batches;
+        the result of each is as if it had been alone. Their sound is taken as it is needed, so that a
+        generator may load it.
+
+        :param conversations: with turns cut already; a turn without sound may carry statistics of it.
+        :param mode: see `mister_e.evaluation.predict.predict`.
+        :param total: turns in all, for the progress; 0 = not known.
+        :param progress: told of turns, as stages "hear", "read" and "predict".
+        :raises InputError: a recording cannot be read, or there is no such mode.
+        """
+        notes: list[str] = []
+        lengths: list[tuple[str, int]] = []
+
+        def turns() -> Iterator[Utterance]:
+            for one in conversations:
+                lengths.append((one.id, len(one)))
+                for turn in one:
+                    yield _shown(turn, mode)
+
+        heard = []
+        for turn in hear_turns(turns(), self.front_end, self.model.speech_encoder, notes):
+            heard.append(turn)
+            progress("hear", len(heard), total)
+        rest = iter(heard)
+        grouped = [(name, list(islice(rest, length))) for name, length in lengths]
+        return self._judge(grouped, notes, mode, progress)
+
+    def _judge(
+        self,
+        conversations: Sequence[tuple[str, Sequence[HeardTurn]]],
+        notes: list[str],
+        mode: Mode = "full",
+        progress: Progress = silent,
+    ) -> Judged:
+        """Read what was said, and ask the experts."""
+        progress("read", 0, 0)
+        model = self.model
+        embedded = embed_turns(conversations, model.text_encoder, model.speech_encoder, notes)
+        predictions = predict(model.mixture, embedded, mode=mode, progress=progress)
+        turns = tuple(turn.utterance for _, own in conversations for turn in own)
+        return Judged(turns, predictions, temperatures(model.config.calibration, predictions), tuple(notes))
+
+    def _analyzed(
+        self, name: str, utterances: Iterable[Utterance], notes: list[str], progress: Progress
+    ) -> list[TurnAnalysis]:
+        """Judge one conversation and name what was said of each turn; those with nothing are left out."""
+        heard = list(hear_turns(utterances, self.front_end, self.model.speech_encoder, notes))
+        if not heard:
             return []
-        progress("judge", 0, count)
-        has_speech = torch.tensor([pooled is not None for pooled in turns.pooled])
-        has_text = torch.tensor([_has_words(turn) for turn in turns.utterances])
-        speech = torch.zeros(count, self.model.speech_encoder.dim)
-        if has_speech.any():
-            pooled = torch.stack([one for one in turns.pooled if one is not None])
-            statistics = torch.from_numpy(centred(np.stack(turns.statistics)))
-            speech[has_speech] = self.model.speech_encoder.join(
-                pooled.to(self.device), statistics[has_speech].to(self.device)
-            ).cpu()
-        text = self.model.text_encoder.embed_words([[turn.text for turn in turns.utterances]])
-        if has_text.any():
-            words = [turn.text for turn in turns.utterances if turn.text and _has_words(turn)]
-            cut = sum(self.model.text_encoder.is_cut(one) for one in words)
-            if cut:
-                most = self.model.text_encoder.config.max_tokens
-                notes.append(
-                    f"{cut} of {len(words)} turns are longer than {most} tokens: their ends were not read"
-                )
-        output = self.model.mixture(
-            text[None].to(self.device),
-            speech[None].to(self.device),
-            mask=torch.ones(1, count, dtype=torch.bool, device=self.device),
-            has_text=has_text[None].to(self.device),
-            has_speech=has_speech[None].to(self.device),
-        )
-        calibration = self.model.config.calibration
-        temperature = torch.where(has_text, calibration.text, calibration.speech)
-        temperature = torch.where(has_text & has_speech, calibration.both, temperature)[:, None]
-        probabilities = (output.logits[0].double().cpu() / temperature).softmax(-1)
-        experts = (output.experts[0].double().cpu() / temperature[:, None]).softmax(-1)
-        gate = output.gate[0].double().cpu()
+        progress("judge", 0, len(heard))
+        read: list[str] = []
+        judged = self._judge([(name, heard)], read)
+        there = judged.predictions.judged
+        silent_turns = [turn.id for turn, one in zip(judged.turns, there, strict=True) if not one]
+        if silent_turns:
+            notes.append(
+                f"{len(silent_turns)} turns without words or sound were left out: {_shortened(silent_turns)}"
+            )
+        notes += read
+        progress("judge", len(heard), len(heard))
+        return self._named(judged)
+
+    def _named(self, judged: Judged) -> list[TurnAnalysis]:
+        """Put the judged turns of a model into words."""
+        predictions = judged.predictions
+        # a model folder has all experts and weighs them
+        assert predictions.experts is not None
+        assert predictions.present is not None
+        assert predictions.gate is not None
+        temperature = torch.from_numpy(judged.temperatures)
+        probabilities = (torch.from_numpy(predictions.logits).double() / temperature).softmax(-1)
+        experts = (torch.from_numpy(predictions.experts).double() / temperature[:, None]).softmax(-1)
+        gate = torch.from_numpy(predictions.gate).double()
         gate = gate / gate.sum(-1, keepdim=True)  # float32 sums to 1 within 1e-7 only
-        present = expert_presence(has_speech, has_text)
-        progress("judge", count, count)
+        present = torch.from_numpy(predictions.present)
         return [
-            self._turn(turns.utterances[i], probabilities[i], experts[i], gate[i], present[i])
-            for i in range(count)
+            self._turn(judged.turns[i], probabilities[i], experts[i], gate[i], present[i])
+            for i in predictions.judged.nonzero()[0].tolist()
         ]
 
     def _turn(
@@ -266,7 +300,7 @@ class Pipeline:
             start=utterance.start,
             end=utterance.end,
             channel=utterance.channel,
-            text=utterance.text if _has_words(utterance) else None,
+            text=utterance.text if has_words(utterance) else None,
             emotion=emotion,
             confidence=scores[emotion],
             scores=scores,
@@ -280,56 +314,18 @@ class Pipeline:
         )
 
 
-@dataclass
-class _Turns:
-    """Turns of one conversation, heard; what stays of a long recording.
-
-    :param utterances: T turns without their sound.
-    :param pooled: `[768]` each, None where speech is missing.
-    :param statistics: float32 `[8]` each, NaN = undefined.
-    """
-
-    utterances: list[Utterance] = field(default_factory=list)
-    pooled: list[Tensor | None] = field(default_factory=list)
-    statistics: list[NDArray[np.float32]] = field(default_factory=list)
-
-    def judgeable(self, notes: list[str]) -> _Turns:
-        """Leave out the turns that have neither speech nor words, and note them."""
-        judged = [p is not None or _has_words(t) for p, t in zip(self.pooled, self.utterances, strict=True)]
-        kept = [i for i, one in enumerate(judged) if one]
-        silent = [turn.id for turn, one in zip(self.utterances, judged, strict=True) if not one]
-        if silent:
-            notes.append(f"{len(silent)} turns without words or sound were left out: {_shortened(silent)}")
-        return _Turns(
-            [self.utterances[i] for i in kept],
-            [self.pooled[i] for i in kept],
-            [self.statistics[i] for i in kept],
-        )
+def _shown(turn: Utterance, mode: Mode) -> Utterance:
+    """Take away what a mode does without, so that nothing is heard or read for nothing."""
+    if mode == "text-only":
+        custom = {name: value for name, value in turn.custom.items() if name != "features"}
+        return replace(turn, audio=None, custom=custom)
+    return replace(turn, text=None) if mode == "speech-only" else turn
 
 
 def _shortened(names: Sequence[str], most: int = 5) -> str:
     """List names, not too many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _has_words(utterance: Utterance) -> bool:
-    return bool(utterance.text and utterance.text.strip())
-
-
-def _groups(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
-    """Gather turns until their sound is worth a few batches."""
-    group: list[Utterance] = []
-    seconds = 0.0
-    for utterance in utterances:
-        group.append(utterance)
-        if utterance.audio is not None and utterance.start is not None and utterance.end is not None:
-            seconds += utterance.end - utterance.start
-        if seconds >= GROUP_SECONDS or len(group) >= GROUP_TURNS:
-            yield group
-            group, seconds = [], 0.0
-    if group:
-        yield group
 
 
 def _name(source: Source) -> str:

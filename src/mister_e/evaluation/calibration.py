@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from mister_e.pretrained.folder import Calibration
 
 #: Bins of confidence, of equal width.
 BINS = 15
@@ -28,6 +31,18 @@ def calibrated(predictions: Predictions, temperature: Temperature) -> Prediction
     :param temperature: one, or one for each turn.
     """
     return replace(predictions, logits=(predictions.logits / temperature).astype(np.float32))
+
+
+def temperatures(calibration: Calibration, predictions: Predictions) -> NDArray[np.float64]:
+    """What the logits of each turn are divided by, so that confidence is honest.
+
+    :return: `[N, 1]`; the modalities that were shown of the turn decide it.
+    """
+    if predictions.shown is None:
+        return np.ones((len(predictions), 1))
+    text, speech = predictions.shown.T
+    chosen = np.where(text & speech, calibration.both, np.where(speech, calibration.speech, calibration.text))
+    return chosen[:, None].astype(np.float64)
 
 
 @dataclass(frozen=True)

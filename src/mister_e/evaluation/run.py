@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
+from mister_e.evaluation.calibration import temperatures
 from mister_e.evaluation.ensemble import ensemble
 from mister_e.evaluation.page import render
 from mister_e.evaluation.plots import save_confusion, save_reliability
@@ -26,7 +27,7 @@ from mister_e.evaluation.summary import Evaluation
 from mister_e.files import write_text
 from mister_e.hooks import Progress, silent
 from mister_e.training.mixture import fit_temperature
-from mister_e.training.mixture_folder import MixtureFacts, TrainedMixture, load_mixture, temperatures
+from mister_e.training.mixture_folder import MixtureFacts, TrainedMixture, load_mixture
 from mister_e.training.runs import difference
 
 #: A line for every time that test was scored, in the folder of the run.

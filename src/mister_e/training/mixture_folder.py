@@ -19,6 +19,7 @@ from mister_e.corpora.base import Protocol
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.encoders.weights import load_strictly, sha256, verify
 from mister_e.errors import InputError
+from mister_e.evaluation.calibration import temperatures
 from mister_e.evaluation.predictions import Predictions
 from mister_e.files import replacing, write_text
 from mister_e.labels import LabelSet
@@ -137,18 +138,6 @@ class TrainedMixture:
                     f" the model was trained on those by {_called(ours)};"
                     " use the store that it was trained on"
                 )
-
-
-def temperatures(calibration: Calibration, predictions: Predictions) -> NDArray[np.float64]:
-    """What the logits of each turn are divided by, so that confidence is honest.
-
-    :return: `[N, 1]`; the modalities that were shown of the turn decide it.
-    """
-    if predictions.shown is None:
-        return np.ones((len(predictions), 1))
-    text, speech = predictions.shown.T
-    chosen = np.where(text & speech, calibration.both, np.where(speech, calibration.speech, calibration.text))
-    return chosen[:, None].astype(np.float64)
 
 
 def save_mixture(folder: Path, model: MisterE, facts: MixtureFacts) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from mister_e.encoders.store import EmbeddingStore
+from mister_e.evaluation.calibration import temperatures
 from mister_e.evaluation.predict import Mode, predict
 from mister_e.evaluation.scorecard import score
 from mister_e.files import write_text
@@ -26,7 +27,7 @@ from mister_e.training.averaging import Average
 from mister_e.training.loop import Loop
 from mister_e.training.mixing import MixtureTraining
 from mister_e.training.mixture import fit_temperature
-from mister_e.training.mixture_folder import MixtureFacts, save_mixture, temperatures
+from mister_e.training.mixture_folder import MixtureFacts, save_mixture
 from mister_e.training.recipe import Recipe
 from mister_e.training.runs import claim, is_main, once_each, spread, wait_for_everyone
 from mister_e.training.seeds import seed_everything
