@@ -67,6 +67,48 @@ class LabelSet:
 #: Seven emotions of MELD, most frequent first: the label set of the bundled models.
 MELD_EMOTIONS = LabelSet(("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust"))
 
+#: Other names that corpora have for these emotions, in lower case.
+SYNONYMS: Mapping[str, str] = {
+    "afraid": "fear",
+    "ang": "anger",
+    "angry": "anger",
+    "calm": "neutral",
+    "dis": "disgust",
+    "disgusted": "disgust",
+    "fea": "fear",
+    "fearful": "fear",
+    "hap": "joy",
+    "happiness": "joy",
+    "happy": "joy",
+    "joyful": "joy",
+    "mad": "anger",
+    "neu": "neutral",
+    "sad": "sadness",
+    "scared": "fear",
+    "sorrow": "sadness",
+    "sur": "surprise",
+    "surprised": "surprise",
+    "unlabelled_read": "neutral",
+}
+
+
+def matching(name: str, labels: LabelSet) -> str | None:
+    """Find the label that another label set's name stands for, in upper or lower case.
+
+    The same name first, then a synonym: `happy` is `joy`, and `joy` is `happy` where a model says so.
+
+    :param name: as a corpus has it.
+    :param labels: to choose from.
+    :return: None = none of them, or several alike.
+    """
+    wanted = name.strip().lower()
+    for meaning in (str, lambda word: SYNONYMS.get(word, word)):
+        found = [label for label in labels if meaning(label.lower()) == meaning(wanted)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
 #: One colour per emotion for tables, reports and plots: readable on white and on black.
 COLOURS: Mapping[str, str] = {
     "neutral": "#8a93a3",

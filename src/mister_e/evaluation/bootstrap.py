@@ -19,9 +19,12 @@ _CHUNK = 4_000_000
 Interval = tuple[float, float]
 
 
-def facts() -> dict[str, Any]:
-    """How the intervals are made, to be stored with them."""
-    return {"unit": "conversation", "resamples": RESAMPLES, "level": LEVEL, "seed": 0}
+def facts(unit: str = "conversation") -> dict[str, Any]:
+    """How the intervals are made, to be stored with them.
+
+    :param unit: what is drawn again, whole.
+    """
+    return {"unit": unit, "resamples": RESAMPLES, "level": LEVEL, "seed": 0}
 
 
 def draws(conversations: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.int64]]:

@@ -16,7 +16,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mister_e.analysis import EXPERTS
 from mister_e.evaluation.calibration import DRAWN, Reliability
 from mister_e.evaluation.gate import GateStatistics
-from mister_e.evaluation.scorecard import Scorecard
 from mister_e.evaluation.summary import Evaluation, spread_text
 from mister_e.labels import colour
 
@@ -50,7 +49,8 @@ def render(evaluation: Evaluation) -> str:
             evaluation=evaluation,
             protocol=evaluation.protocol,
             card=evaluation.first,
-            rows=_seeds(evaluation),
+            rows=evaluation.rows,
+            notes=[*(evaluation.choice.lines() if evaluation.choice else ()), *evaluation.notes],
             shares=evaluation.confusion / np.maximum(evaluation.confusion.sum(1, keepdims=True), 1),
             curves=[_curve(one) for one in evaluation.reliability],
             bins=_bins(evaluation.reliability[1]),
@@ -84,12 +84,6 @@ def _environment() -> Environment:
 def _asset(package: str, name: str) -> str:
     # A browser hashes what it parsed, and it parses CRLF as LF.
     return files(package).joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def _seeds(evaluation: Evaluation) -> list[tuple[str, Scorecard]]:
-    """One row a seed, the ensemble last."""
-    rows = [(f"seed {seed}", card) for seed, card in evaluation.cards.items()]
-    return rows + ([("ensemble", evaluation.ensemble)] if evaluation.ensemble else [])
 
 
 def _curve(reliability: Reliability) -> list[tuple[str, str]]:
@@ -139,8 +133,13 @@ def _rules(evaluation: Evaluation) -> dict[str, str]:
         "scored on": protocol.split,
         "chosen on": protocol.selection,
         "shown to the model": protocol.mode,
-        "seeds": ", ".join(str(seed) for seed in protocol.seeds),
     }
+    if protocol.seeds:
+        rules["seeds"] = ", ".join(str(seed) for seed in protocol.seeds)
+    if evaluation.choice is not None:
+        rules["taken as"] = ", ".join(
+            f"{name}: {label}" if name != label else name for name, label in evaluation.choice.names.items()
+        )
     if evaluation.test_scored is not None:
         rules["test split scored with this run"] = _times(evaluation.test_scored)
     rules["corpus table"] = f"SHA-256 {protocol.corpus_sha256[:16]}…"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from typing import Any, ClassVar
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from mister_e.corpora.base import Protocol
 from mister_e.encoders.store import EmbeddingStore
@@ -21,12 +22,13 @@ class ScoreProtocol:
     """The rules of a score.
 
     :param corpus: labels, how they map, and the convention of the splits.
-    :param split: the one that was scored.
+    :param split: the one that was scored; "all" = the data has no splits.
     :param mode: what the model was shown: "full", "past-only", "text-only" or "speech-only".
-    :param seeds: of the training, one model each.
+    :param seeds: of the training, one model each; none = a model folder was scored.
     :param corpus_sha256: of the corpus's table.
     :param encoders: modality to name, kind, identity and width of what made the embeddings.
     :param versions: of Python and of the packages that can change a score.
+    :param selection: where epochs, settings and the temperature were chosen; nothing chooses on test.
     """
 
     corpus: Protocol
@@ -36,9 +38,7 @@ class ScoreProtocol:
     corpus_sha256: str
     encoders: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, str] = field(default_factory=lambda: installed())
-
-    #: Where epochs, settings and the temperature are chosen; nothing chooses on test.
-    selection: ClassVar[str] = "validation"
+    selection: str = "validation"
 
     @classmethod
     def of_store(
@@ -67,8 +67,12 @@ class ScoreProtocol:
 
 
 def installed() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a score."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    """Versions of Python and of the packages that can change a score, if they are there."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def check_scorable(store: EmbeddingStore, splits: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from mister_e.evaluation.metrics import class_scores, confusion_matrix, overall_
 from mister_e.evaluation.predictions import Predictions
 from mister_e.labels import LabelSet
 
+#: What an interval draws again, whole.
+Unit = Literal["conversation", "voice"]
+
 #: Parts of a split that conversation ids tell, as IEMOCAP's do.
 _PARTS = {"impro": "improvised", "script": "scripted"}
 #: Ids of IEMOCAP's conversations say which they are.
@@ -31,7 +34,7 @@ class Scorecard:
     """Scores of predictions; a turn counts where it is labelled and was judged.
 
     :param labels: the classes, C.
-    :param conversations: how many hold a turn that counts.
+    :param conversations: how many hold a turn that counts; of another `unit`, how many of those.
     :param unjudged: labelled turns that nothing could judge; they do not count.
     :param temperatures: of the calibration, those that were used, rising.
     :param confusion: turns by true and predicted class `[C, C]`.
@@ -42,6 +45,7 @@ class Scorecard:
     :param experts: confusion of each expert, over the turns that it judged; empty = the model has none.
     :param gate: None = the model has none.
     :param parts: conversations and confusion of the parts that conversation ids tell; empty = they tell none.
+    :param unit: what the intervals draw again: "conversation", or "voice" of clips that are one turn each.
     """
 
     labels: LabelSet
@@ -56,11 +60,19 @@ class Scorecard:
     experts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     gate: GateStatistics | None = None
     parts: Mapping[str, tuple[int, NDArray[np.int64]]] = field(default_factory=dict)
+    unit: Unit = "conversation"
 
     @property
     def turns(self) -> int:
         """How many count."""
         return int(self.confusion.sum())
+
+    @property
+    def size(self) -> str:
+        """How much was scored, in words."""
+        between = "in" if self.unit == "conversation" else "by"
+        units = self.unit if self.conversations == 1 else f"{self.unit}s"
+        return f"{self.turns:,} turns {between} {self.conversations:,} {units}"
 
     @property
     def scores(self) -> dict[str, float]:
@@ -72,11 +84,11 @@ class Scorecard:
         """JSON-ready dict; its layout is that of `mister-e evaluate`'s files."""
         return {
             "turns": self.turns,
-            "conversations": self.conversations,
+            f"{self.unit}s": self.conversations,
             "unjudged": self.unjudged,
             "scores": _rounded(self.scores),
             "intervals": {name: [round(edge, 4) for edge in pair] for name, pair in self.intervals.items()},
-            "bootstrap": bootstrap.facts(),
+            "bootstrap": bootstrap.facts(self.unit),
             "classes": self._classes(),
             "confusion": {"labels": self.labels.to_json(), "turns": self.confusion.tolist()},
             "calibration": {
@@ -109,12 +121,19 @@ class Scorecard:
         return rows
 
 
-def score(predictions: Predictions, labels: LabelSet, *, temperature: Temperature = 1.0) -> Scorecard:
+def score(
+    predictions: Predictions,
+    labels: LabelSet,
+    *,
+    temperature: Temperature = 1.0,
+    unit: Unit = "conversation",
+) -> Scorecard:
     """Score predictions.
 
     :param predictions: of one split.
     :param labels: the classes, in the order of the logits.
     :param temperature: what the logits are divided by for calibrated probabilities, see `calibrated`.
+    :param unit: what the conversations of the predictions are.
     :raises InputError: no turn counts, a score is not a number, or the classes are not the model's.
     """
     chosen = predictions.scored
@@ -145,6 +164,7 @@ def score(predictions: Predictions, labels: LabelSet, *, temperature: Temperatur
         experts=_experts(predictions, chosen, classes),
         gate=gate,
         parts=_parts(predictions, chosen, owners, confusions),
+        unit=unit,
     )
 
 

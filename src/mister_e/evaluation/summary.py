@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.evaluation.calibration import Reliability
+from mister_e.evaluation.classes import Choice
 from mister_e.evaluation.gate import GateStatistics
 from mister_e.evaluation.metrics import class_scores, overall_scores
 from mister_e.evaluation.protocol import ScoreProtocol
@@ -56,6 +57,9 @@ class Evaluation:
     :param ensemble: of the seeds' mean probabilities; None = a single seed.
     :param test_scored: how often the test split was scored with this run so far, this time included;
         None = this is another split.
+    :param name: of the model folder that was scored; None = a run, seed by seed.
+    :param choice: how the classes of the data and the model's met; None = they are the same.
+    :param notes: what is good to know beside the scores.
     """
 
     protocol: ScoreProtocol
@@ -63,6 +67,15 @@ class Evaluation:
     cards: Mapping[int, Scorecard]
     ensemble: Scorecard | None = None
     test_scored: int | None = None
+    name: str | None = None
+    choice: Choice | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> list[tuple[str, Scorecard]]:
+        """What each scorecard is of: a seed, or the model folder; the ensemble last."""
+        rows = [(self.name or f"seed {seed}", card) for seed, card in self.cards.items()]
+        return rows + ([("ensemble", self.ensemble)] if self.ensemble else [])
 
     @property
     def first(self) -> Scorecard:
@@ -127,6 +140,8 @@ class Evaluation:
             "protocol": self.protocol.to_json(),
             "model": dict(self.model),
             "test_scored": self.test_scored,
+            "choice": None if self.choice is None else self.choice.to_json(),
+            "notes": list(self.notes),
             "summary": {
                 "scores": self.scores,
                 "classes": self.classes,

@@ -12,20 +12,7 @@ from numpy.typing import NDArray
 
 from mister_e.audio.prosody import STATISTICS
 from mister_e.errors import InputError
-from mister_e.labels import MELD_EMOTIONS
-
-#: Names that corpora use for the emotions of the label set.
-SYNONYMS = {
-    "angry": "anger",
-    "calm": "neutral",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happiness": "joy",
-    "happy": "joy",
-    "sad": "sadness",
-    "surprised": "surprise",
-    "unlabelled_read": "neutral",
-}
+from mister_e.labels import MELD_EMOTIONS, SYNONYMS
 
 #: Emotion column of plain read speech.
 PLAIN = "unlabelled_read"

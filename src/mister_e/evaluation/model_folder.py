@@ -1,0 +1,138 @@
+"""Score a model folder on labelled data: the model as people use it, from sound and words to scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mister_e.encoders.base import UtteranceEncoder
+from mister_e.errors import InputError
+from mister_e.evaluation.classes import LabelMap, narrowed
+from mister_e.evaluation.labelled import Labelled
+from mister_e.evaluation.predict import MODES, Mode
+from mister_e.evaluation.predictions import Predictions
+from mister_e.evaluation.protocol import ScoreProtocol
+from mister_e.evaluation.scorecard import score
+from mister_e.evaluation.summary import Evaluation
+from mister_e.hooks import Progress, silent
+from mister_e.pipeline import Pipeline
+from mister_e.pretrained.folder import ModelFolder
+
+#: Where a model folder's epochs and temperatures were chosen, as its card tells.
+SELECTION = "validation data of its own"
+
+
+def evaluate_model(
+    pipeline: Pipeline, data: Labelled, *, mode: Mode = "full", progress: Progress = silent
+) -> Evaluation:
+    """Score a model folder.
+
+    The model chooses among the classes that are there; what it would have chosen freely is told beside.
+
+    :param pipeline: with the model.
+    :param data: see `mister_e.evaluation.labelled.read_labelled`.
+    :param mode: what the model is shown.
+    :param progress: told of turns, as stages "hear", "read" and "predict".
+    :raises InputError: no class is one of the model's, or nothing can be read or scored in this mode.
+    """
+    if mode not in MODES:
+        raise InputError(f"there is no mode {mode!r}: the modes are {', '.join(MODES)}")
+    mapped = LabelMap.of(data.counts, pipeline.labels, data.source)
+    protocol = ScoreProtocol(
+        data.protocol, data.split, mode, (), data.sha256, encoders(pipeline.model), selection=SELECTION
+    )
+    judged = pipeline.judge(
+        data.conversations(mapped.names, sound=mode != "text-only"),
+        mode=mode,
+        total=data.turns(mapped.names),
+        progress=progress,
+    )
+    labels = np.array([mapped.position(turn.label) for turn in judged.turns], dtype=np.int64)
+    predictions, present, choice = narrowed(replace(judged.predictions, labels=labels), mapped, data.source)
+    voices = data.voices
+    card = score(
+        predictions if voices is None else _by_voice(predictions, voices),
+        present,
+        temperature=judged.temperatures,
+        unit="conversation" if voices is None else "voice",
+    )
+    return Evaluation(
+        protocol,
+        _facts(pipeline),
+        {0: card},
+        name=pipeline.model.config.name,
+        choice=choice,
+        notes=(*data.notes, *_few(judged.notes), *_trained_on(pipeline.model, data)),
+    )
+
+
+def encoders(model: ModelFolder) -> dict[str, dict[str, Any]]:
+    """What a model hears and reads with, as `ScoreProtocol` tells it."""
+    both: tuple[UtteranceEncoder, ...] = (model.text_encoder, model.speech_encoder)
+    return {
+        encoder.modality: {
+            "name": encoder.config.base,
+            "kind": encoder.kind,
+            "identity": encoder.identity,
+            "dim": encoder.dim,
+        }
+        for encoder in both
+    }
+
+
+def _by_voice(predictions: Predictions, voices: Mapping[str, str]) -> Predictions:
+    """Put the turns of one voice together, so that whole voices are drawn again."""
+    heard = [voices[name] for name in predictions.conversation_ids]
+    names = {name: place for place, name in enumerate(dict.fromkeys(heard))}
+    places = np.array([names[name] for name in heard], dtype=np.int64)
+    return replace(
+        predictions, conversations=places[predictions.conversations], conversation_ids=tuple(names)
+    )
+
+
+def _facts(pipeline: Pipeline) -> dict[str, Any]:
+    """What is said of the model."""
+    model = pipeline.model
+    return {
+        "name": model.config.name,
+        "description": model.config.description,
+        "labels": ", ".join(model.labels),
+        "weights": model.config.fingerprint,
+        "sizes": model.config.mixture.model_dump(mode="json"),
+        "calibration": model.config.calibration.model_dump(mode="json"),
+    }
+
+
+def _few(notes: Sequence[str], most: int = 5) -> list[str]:
+    """Cut a list of notes that grows with the data."""
+    more = [f"{len(notes) - most} more such notes"] if len(notes) > most else []
+    return [*notes[:most], *more]
+
+
+def _trained_on(model: ModelFolder, data: Labelled) -> Iterator[str]:
+    """Tell where the model's own account of its training names this data."""
+    protocol = data.protocol
+    for name in dict.fromkeys((protocol.name, protocol.corpus)):
+        words = set(re.findall(r"[a-z]+", name.lower()))
+        if words & _corpora(model.config.training):
+            yield (
+                f"the model was trained on {name}: whatever it has seen there flatters it;"
+                " its card names the splits"
+            )
+            return
+
+
+def _corpora(facts: Any) -> set[str]:
+    """Words of the names of the corpora that a model says it was trained on, in lower case."""
+    found: set[str] = set()
+    for field, value in facts.items():
+        if isinstance(value, Mapping):
+            found |= _corpora(value)
+        elif field in ("corpus", "corpora"):
+            said = value if isinstance(value, (list, tuple)) else [value]
+            found |= {word for one in said for word in re.findall(r"[a-z]+", str(one).lower())}
+    return found - {"statistics", "clips"}
