@@ -76,11 +76,11 @@ def test_statistics_without_sound_are_heard_as_in_training(pipeline, conversatio
     table = TableConversation(one.id, texts, (0,) * len(one), rows, np.ones(len(one), dtype=bool))
     model = pipeline.model
     embedded = table_embedded([table], model.text_encoder, model.speech_encoder)
-    logits, gate, _ = judge(model.mixture, embedded)
+    judged = judge(model.mixture, embedded)
     said = pipeline.judge([one]).predictions
     assert said.shown[:, 1].all()
-    assert said.logits == pytest.approx(logits.numpy(), abs=1e-5)
-    assert said.gate == pytest.approx(gate.numpy(), abs=1e-5)
+    assert said.logits == pytest.approx(judged.logits.numpy(), abs=1e-5)
+    assert said.gate == pytest.approx(judged.gate.numpy(), abs=1e-5)
     last = list(pipeline(one))[-1]
     assert last.missing == ("text",)
     assert last.gate["speech"] == 1

@@ -13,7 +13,6 @@ from mister_e.labels import MELD_EMOTIONS, SYNONYMS, LabelSet, matching
         ("HAPPY", "joy"),
         ("hap", "joy"),
         ("calm", "neutral"),
-        ("unlabelled_read", "neutral"),
         ("Mad", "anger"),
         ("scared", "fear"),
         ("sorrow", "sadness"),

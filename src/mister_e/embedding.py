@@ -13,8 +13,7 @@ from torch import Tensor
 from mister_e.audio.prosody import STATISTICS
 from mister_e.audio.vad import LONGEST
 from mister_e.conversation import SAMPLE_RATE, Utterance
-from mister_e.encoders.base import device_of
-from mister_e.encoders.front_end import Heard, SpeechFrontEnd, centred
+from mister_e.encoders.front_end import Heard, SpeechFrontEnd
 from mister_e.encoders.speech import SpeechEncoder
 from mister_e.encoders.store import StoredConversation
 from mister_e.encoders.text import TextEncoder
@@ -33,7 +32,7 @@ class HeardTurn:
     """What stays of a turn when its sound is let go.
 
     :param utterance: without its sound.
-    :param pooled: float32 `[768]`; None = speech is missing.
+    :param pooled: float32 `[768]`; None = speech is missing, NaN = statistics are all that is known of it.
     :param statistics: float32 `[8]` as `audio.prosody.STATISTICS`; NaN = undefined.
     """
 
@@ -69,11 +68,14 @@ def embed_turns(
     text_encoder: TextEncoder,
     speech_encoder: SpeechEncoder,
     notes: list[str],
+    *,
+    together: bool = False,
 ) -> list[StoredConversation]:
     """Read the words of conversations and join what was heard; all of them together.
 
-    :param conversations: id and T turns of each; loudness is relative to the others of these.
+    :param conversations: id and T turns of each; sound is taken relative to the others of these.
     :param notes: what was not read is appended here.
+    :param together: whether all conversations are cut from one recording, and sound is relative to it.
     :return: as given, unlabelled; a turn may lack words, sound or both.
     """
     turns = [turn for _, own in conversations for turn in own]
@@ -81,11 +83,16 @@ def embed_turns(
     has_text = torch.tensor([has_words(turn.utterance) for turn in turns], dtype=torch.bool)
     speech = torch.zeros(len(turns), speech_encoder.dim)
     if has_speech.any():
-        device = device_of(speech_encoder)
-        pooled = torch.stack([turn.pooled for turn in turns if turn.pooled is not None])
-        rows = [centred(np.stack([turn.statistics for turn in own])) for _, own in conversations if own]
-        statistics = torch.from_numpy(np.concatenate(rows))[has_speech]
-        speech[has_speech] = speech_encoder.join(pooled.to(device), statistics.to(device)).float().cpu()
+        speech[has_speech] = torch.cat(
+            [
+                speech_encoder.embed_recording(
+                    torch.stack([turn.pooled for turn in own if turn.pooled is not None]),
+                    np.stack([turn.statistics for turn in own if turn.pooled is not None]),
+                )
+                for own in ([turns] if together else [own for _, own in conversations])
+                if any(turn.pooled is not None for turn in own)
+            ]
+        ).cpu()
     text = torch.zeros(0, text_encoder.dim)
     if turns:
         text = text_encoder.embed_words([[turn.utterance.text for turn in own] for _, own in conversations])

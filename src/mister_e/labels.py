@@ -88,7 +88,6 @@ SYNONYMS: Mapping[str, str] = {
     "sorrow": "sadness",
     "sur": "surprise",
     "surprised": "surprise",
-    "unlabelled_read": "neutral",
 }
 
 

@@ -54,14 +54,15 @@ class Judged:
 class Pipeline:
     """A model ready for use: give it recordings, transcripts or `Conversation`s.
 
-    One Whisper serves recognition and embedding; nothing is loaded twice.
+    Whisper recognises words by CTranslate2, in 8 bits; its encoder half runs in torch for the emotions, for
+    its layers are adapted.
     """
 
     def __init__(self, model: ModelFolder, *, device: str = "cpu") -> None:
         self.model = model
         self.device = torch.device(device)
         self.whisper = load_whisper()
-        self.front_end = SpeechFrontEnd(self.whisper)
+        self.front_end = SpeechFrontEnd()
         for module in (model.text_encoder, model.speech_encoder, model.mixture):
             module.eval().to(self.device)
 
@@ -70,7 +71,7 @@ class Pipeline:
         """Load a model.
 
         :param model: a bundled name, a model folder, or a Hugging Face Hub id.
-        :param device: `cpu`, `cuda` for the text encoder and the mixture (Whisper stays on the CPU),
+        :param device: `cpu`, `cuda` for the encoders and the mixture (recognition stays on the CPU),
             or `auto`: the CPU, for the bundled models are too small to gain from a GPU.
         :raises InputError: there is no such model or device, or its folder is damaged.
         """
@@ -204,6 +205,7 @@ class Pipeline:
         conversations: Iterable[Conversation],
         *,
         mode: Mode = "full",
+        together: bool = False,
         total: int = 0,
         progress: Progress = silent,
     ) -> Judged:
@@ -215,6 +217,7 @@ class Pipeline:
 
         :param conversations: with turns cut already; a turn without sound may carry statistics of it.
         :param mode: see `mister_e.evaluation.predict.predict`.
+        :param together: whether they are all cut from one recording, and sound is relative to that.
         :param total: turns in all, for the progress; 0 = not known.
         :param progress: told of turns, as stages "hear", "read" and "predict".
         :raises InputError: a recording cannot be read, or there is no such mode.
@@ -234,19 +237,23 @@ class Pipeline:
             progress("hear", len(heard), total)
         rest = iter(heard)
         grouped = [(name, list(islice(rest, length))) for name, length in lengths]
-        return self._judge(grouped, notes, mode, progress)
+        return self._judge(grouped, notes, mode, together=together, progress=progress)
 
     def _judge(
         self,
         conversations: Sequence[tuple[str, Sequence[HeardTurn]]],
         notes: list[str],
         mode: Mode = "full",
+        *,
+        together: bool = False,
         progress: Progress = silent,
     ) -> Judged:
         """Read what was said, and ask the experts."""
         progress("read", 0, 0)
         model = self.model
-        embedded = embed_turns(conversations, model.text_encoder, model.speech_encoder, notes)
+        embedded = embed_turns(
+            conversations, model.text_encoder, model.speech_encoder, notes, together=together
+        )
         predictions = predict(model.mixture, embedded, mode=mode, progress=progress)
         turns = tuple(turn.utterance for _, own in conversations for turn in own)
         return Judged(turns, predictions, temperatures(model.config.calibration, predictions), tuple(notes))

@@ -247,19 +247,3 @@ def test_words_are_hidden_in_training_only_and_never_the_marks():
     assert (hidden[changed] == encoder.tokenizer.mask_token_id).all()
     again = encoder.collate([one], random=np.random.default_rng(0))["input_ids"][0]
     assert torch.equal(again, hidden)
-
-
-def test_history_is_hidden_in_training_only():
-    config = TextEncoderConfig(base="minilm-l6", history=1, turns_per_prompt=3, history_dropout=0.999)
-    encoder = TextEncoder.from_base(config).eval()
-    (one,) = encoder.prompts([["One thing.", "Another one.", "I see."]])
-    with torch.no_grad():
-        alone = encoder(**encoder.collate([one], random=np.random.default_rng(0)))
-        seen = encoder(**encoder.collate([one]))
-        other = encoder.prompts([["Something else!", "Another one.", "I see."]])
-        same = encoder(**encoder.collate(other, random=np.random.default_rng(0)))
-    torch.testing.assert_close(alone[0], seen[0], atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(alone[2], seen[2], atol=1e-3)
-    assert not torch.allclose(alone[0], same[0], atol=1e-3)
-    with pytest.raises(InputError, match="history_dropout: 'minilm-l6' has no mask by turns"):
-        TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", history_dropout=0.5))

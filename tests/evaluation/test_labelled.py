@@ -75,6 +75,8 @@ def test_without_a_column_of_speakers_nobody_is_told(clips):
         ("path,emotion\na.wav,sad\n", "line 1: no column 'file'; it has path, emotion"),
         ("file,label\na.wav,sad\n", "line 1: no column 'emotion'"),
         (HEAD, "has no rows"),
+        ("file,emotion,emotion\na.wav,sad,joy\n", "line 1: column 'emotion' is there twice"),
+        (HEAD + "a.wav,sad,,,\n./a.wav,joy,,,\n", "line 3: file './a.wav' is line 2 already"),
         (HEAD + "a.wav,sad,,,\nz.wav,sad,,,\n", "line 3: file 'z.wav' is not there"),
         (HEAD + "in,sad,,,\n", "line 2: file 'in' is not there"),
         (HEAD + "../a.wav,sad,,,\n", "line 2: file '../a.wav' leaves the folder"),

@@ -3,9 +3,8 @@ import pytest
 import torch
 
 from mister_e.config import MixtureConfig
-from mister_e.encoders.front_end import Heard
-from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
 from mister_e.model import MisterE
+from mister_e.training.batching import balanced_draws
 from mister_e.training.mix import Pairing, Voices, acted_alone, with_voices, without
 from mister_e.training.mixture import (
     Embedded,
@@ -16,7 +15,6 @@ from mister_e.training.mixture import (
     score,
     train_mixture,
 )
-from mister_e.training.speech import LabelledSpeech, SpeechTuning, balanced_draws, train_speech
 
 CLASSES, TEXT, SPEECH = 3, 6, 4
 CONFIG = MixtureConfig(
@@ -43,9 +41,18 @@ def conversation(turns: int, seed: int) -> Embedded:
     return Embedded(text, speech, everywhere, everywhere, labels)
 
 
-def voices() -> Voices:
+class OneHot:
+    """Stands for a speech encoder whose pooled states are the embeddings already."""
+
+    def embed_recording(self, pooled, statistics):
+        return pooled
+
+
+def voices(group: str = "one") -> Voices:
     labels = torch.arange(CLASSES).repeat(4)
-    return Voices(torch.nn.functional.one_hot(labels, SPEECH).float(), labels, ["one"] * len(labels))
+    pooled = torch.nn.functional.one_hot(labels, SPEECH).float()
+    statistics = np.zeros((len(labels), 8), np.float32)
+    return Voices(OneHot(), pooled, statistics, labels, np.array([group] * len(labels)))
 
 
 def test_padding_labels_pads_as_unlabelled():
@@ -93,6 +100,8 @@ def test_acted_clips_stand_in_for_a_conversations_sound():
     mixed = with_voices(base, voices(), 0.0, random)
     assert 0.1 < (mixed.speech.argmax(1) == base.labels).float().mean() < 0.6
     assert torch.equal(mixed.text, base.text)
+    other = with_voices(base, voices(), 0.0, random, otherwise=True)
+    assert not (other.speech.argmax(1) == base.labels).any()
 
 
 def test_a_turn_never_loses_both_modalities():
@@ -110,10 +119,11 @@ def test_a_turn_never_loses_both_modalities():
 def test_clips_alone_are_conversations_of_one_turn():
     alone = acted_alone(voices(), TEXT)
     assert len(alone) == len(voices().labels)
-    logits, gate, labels = judge(MisterE(CONFIG), alone)
-    assert logits.shape == (12, CLASSES)
-    assert torch.equal(gate, torch.tensor([[1.0, 0.0, 0.0]]).expand(12, 3))
-    assert torch.equal(labels, voices().labels)
+    judged = judge(MisterE(CONFIG), alone)
+    assert judged.logits.shape == (12, CLASSES)
+    assert torch.equal(judged.gate, torch.tensor([[1.0, 0.0, 0.0]]).expand(12, 3))
+    assert torch.equal(judged.labels, voices().labels)
+    assert judged.conversations.tolist() == list(range(12))
 
 
 def test_the_temperature_mends_what_was_stretched():
@@ -132,17 +142,3 @@ def test_draws_are_balanced_over_corpora_and_classes():
         for label in (0, 1):
             share = np.mean([groups[i] == group and labels[i] == label for i in drawn])
             assert share == pytest.approx(0.25, abs=0.03)
-
-
-def test_the_speech_encoder_learns():
-    random = np.random.default_rng(0)
-    labels = [i % 2 for i in range(64)]
-
-    def heard(label: int) -> Heard:
-        frames = random.normal(label, 1.0, (int(random.integers(5, 30)), 384)).astype(np.float32)
-        return Heard(frames, random.normal(2, 0.1, 8).astype(np.float32))
-
-    turns = LabelledSpeech([heard(label) for label in labels], labels, ["one"] * 64)
-    encoder = SpeechEncoder(SpeechEncoderConfig(classes=2, embedding_dim=8))
-    history = train_speech(encoder, turns, turns, SpeechTuning(epochs=3, draws=128, batch=16))
-    assert max(row["validation_weighted_f1"] for row in history) > 95

@@ -36,7 +36,9 @@ A model folder on a corpus: `mister-e evaluate --model mini --data corpora/meld 
 On labelled clips, by the voice: `mister-e evaluate --model mini --data clips/ --mode speech-only`
 
 Clips are a folder with a `manifest.csv` with the columns file, emotion and, if known, text and speaker;
-each clip is judged alone. Where actors speak the same sentences in every emotion, words say nothing of it:
+each clip is judged by itself, its sound relative to that of the whole folder, as a turn's is to its
+recording; with `--alone` a clip is a recording of its own. Where actors speak the same sentences in every
+emotion, words say nothing of it:
 `--mode speech-only` is the honest choice. Classes are matched by name (`happy` is `joy`); the model chooses
 among those that are there.
 
@@ -84,6 +86,9 @@ def evaluate(
         Literal["full", "past-only", "text-only", "speech-only"],
         typer.Option(help="Whole conversations, each turn with what came before, or one modality alone."),
     ] = "full",
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Take each clip of a folder as a recording of its own.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -108,9 +113,11 @@ def evaluate(
             )
         with shown(quiet) as progress:
             if model is not None:
-                evaluation, out = _of_model(model, data, split, mode, out, progress)
+                evaluation, out = _of_model(model, data, split, mode, out, progress, alone=alone)
             else:
                 assert run is not None
+                if alone:
+                    raise InputError("--alone is for a folder of clips with --model; leave it out")
                 evaluation, out = _of_run(run, data, split, mode, progress), out or run
             from rich.console import Console
 
@@ -138,13 +145,20 @@ def _of_run(run: Path, data: Path, split: str | None, mode: Mode, progress: Prog
 
 
 def _of_model(
-    model: str, data: Path, split: str | None, mode: Mode, out: Path | None, progress: Progress
+    model: str,
+    data: Path,
+    split: str | None,
+    mode: Mode,
+    out: Path | None,
+    progress: Progress,
+    *,
+    alone: bool,
 ) -> tuple[Evaluation, Path]:
     """Score a model folder; tell where the results go as well."""
     from mister_e.evaluation.labelled import read_labelled
 
     # bad data is told without waiting for the model
-    labelled = read_labelled(data, split)
+    labelled = read_labelled(data, split, alone=alone)
     progress("loading the model", 0, 0)
     from mister_e.evaluation.model_folder import evaluate_model
     from mister_e.pipeline import Pipeline

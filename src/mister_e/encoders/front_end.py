@@ -1,4 +1,4 @@
-"""The speech front end: from a turn's samples to Whisper frames and prosody, the same everywhere."""
+"""The speech front end: from a turn's samples to a log-mel spectrogram and prosody, the same everywhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mister_e.audio.prosody import STATISTICS, prosody
 from mister_e.audio.vad import LONGEST
 from mister_e.conversation import SAMPLE_RATE
 from mister_e.encoders.weights import wheel_folder
+from mister_e.encoders.whisper import MELS, MOST_STATES
 from mister_e.files import replacing
 
 if TYPE_CHECKING:
@@ -22,34 +23,30 @@ if TYPE_CHECKING:
 
 #: Less sound than this is no speech.
 MIN_SECONDS = 0.05
-#: Turns are padded to multiples of this before the encoder, so that turns of one length make a
-#: batch and the result depends on the turn alone, never on its neighbours in the batch.
-GRID_SECONDS = 0.5
-#: Samples behind one frame of the encoder: a hop of 160 and a stride of 2.
-SAMPLES_A_FRAME = 320
-FRAME_DIM = 384
+#: Samples between two rows of a spectrogram: 10 ms.
+HOP = 160
 
 
 @dataclass(frozen=True)
 class Heard:
     """What the front end hears in a turn.
 
-    :param frames: float32 `[F, 384]`, 50 a second; None where only statistics are known.
+    :param mel: float32 `[M, 80]`, log-mel rows, 100 a second; None where only statistics are known.
     :param statistics: float32 `[8]` as `audio.prosody.STATISTICS`, intensity still absolute
         (see `centred`); NaN = undefined.
     """
 
-    frames: NDArray[np.float32] | None
+    mel: NDArray[np.float32] | None
     statistics: NDArray[np.float32]
 
     @property
     def length(self) -> int:
-        """Number of frames F; 0 without frames."""
-        return 0 if self.frames is None else len(self.frames)
+        """Number of rows M; 0 without sound."""
+        return 0 if self.mel is None else len(self.mel)
 
 
 def load_whisper(*, threads: int = 0) -> WhisperModel:
-    """Whisper tiny.en from its wheel, on the CPU: one copy serves recognition and embedding.
+    """Whisper tiny.en from its wheel, on the CPU, for recognition.
 
     :param threads: threads of one call; 0 = the library's default.
     """
@@ -64,52 +61,45 @@ def load_whisper(*, threads: int = 0) -> WhisperModel:
 
 
 class SpeechFrontEnd:
-    """From samples to frames and statistics; the same for training and for use.
+    """From samples to spectrogram and statistics; the same for training and for use.
 
     Leading and trailing silence is cut and the level is normalised first, so that neither the gain
-    of a recording nor the way a turn was cut reaches the frames.
+    of a recording nor the way a turn was cut reaches the encoder.
     """
 
-    def __init__(self, whisper: WhisperModel) -> None:
-        self.whisper = whisper
+    def __init__(self) -> None:
+        from faster_whisper.feature_extractor import FeatureExtractor
 
-    def hear(
-        self, turns: Sequence[NDArray[np.float32]], *, batch_seconds: float = 30.0
-    ) -> list[Heard | None]:
-        """Frames and statistics of turns.
+        self._mel = FeatureExtractor(feature_size=MELS)
+
+    def hear(self, turns: Sequence[NDArray[np.float32]]) -> list[Heard | None]:
+        """Spectrograms and statistics of turns.
 
         :param turns: float32 `[N]` each, at `SAMPLE_RATE`.
-        :param batch_seconds: audio in one call of the encoder.
         :return: one `Heard` a turn, in the given order; None for a turn with less than
             `MIN_SECONDS` of sound: its speech is missing.
         """
-        sounding = [self._sounding(samples) for samples in turns]
-        heard: list[Heard | None] = [None] * len(turns)
-        grid = int(GRID_SECONDS * SAMPLE_RATE)
-        lengths = [-(-len(samples) // grid) * grid for samples in sounding]
-        audible = [i for i, samples in enumerate(sounding) if len(samples) >= MIN_SECONDS * SAMPLE_RATE]
-        order = sorted(audible, key=lambda i: lengths[i])
-        while order:
-            length = lengths[order[0]]
-            most = max(1, int(batch_seconds * SAMPLE_RATE / length))
-            batch = [i for i in order[:most] if lengths[i] == length]
-            order = order[len(batch) :]
-            level = [normalise_level(sounding[i]) for i in batch]
-            frames = self._encode(np.stack([np.pad(one, (0, length - len(one))) for one in level]))
-            for i, encoded in zip(batch, frames, strict=True):
-                real = encoded[: len(sounding[i]) // SAMPLES_A_FRAME]
-                heard[i] = Heard(real, prosody(sounding[i]).to_array())
+        heard: list[Heard | None] = []
+        for samples in turns:
+            sound = sounding(samples)
+            audible = len(sound) >= MIN_SECONDS * SAMPLE_RATE
+            heard.append(Heard(self.mel(sound), prosody(sound).to_array()) if audible else None)
         return heard
 
-    def _sounding(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut leading and trailing silence, and what is over Whisper's window."""
-        first, last = speech_bounds(samples)
-        return samples[first:last][: int(LONGEST * SAMPLE_RATE)]
+    def mel(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-mel spectrogram of a turn that `sounding` cut, at a normalised level.
 
-    def _encode(self, padded: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Encode `[B, N]` samples to `[B, N / 320, 384]` frames."""
-        mel = np.stack([self.whisper.feature_extractor(row, padding=0) for row in padded])
-        return np.asarray(self.whisper.encode(mel), dtype=np.float32)
+        :param sound: float32 `[N]` at `SAMPLE_RATE`, at least `MIN_SECONDS`.
+        :return: float32 `[M, 80]`, at most 3000 rows.
+        """
+        rows = self._mel(normalise_level(sound), padding=0).T
+        return np.ascontiguousarray(rows[: 2 * MOST_STATES], dtype=np.float32)
+
+
+def sounding(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cut leading and trailing silence, and what is over Whisper's window of 30 s."""
+    first, last = speech_bounds(samples)
+    return samples[first:last][: int(LONGEST * SAMPLE_RATE)]
 
 
 def centred(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -126,19 +116,19 @@ def centred(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def save_heard(path: Path, heard: Sequence[Heard | None]) -> None:
-    """Keep what was heard of some turns in a file, frames in half precision.
+    """Keep what was heard of some turns in a file, spectrograms in half precision.
 
     :param path: an `.npz`, written whole or not at all.
     :param heard: N turns; None = speech is missing.
     """
     silent = Heard(None, np.full(len(STATISTICS), np.nan, dtype=np.float32))
     turns = [silent if turn is None else turn for turn in heard]
-    frames = [np.zeros((0, FRAME_DIM), np.float32) if t.frames is None else t.frames for t in turns]
+    mels = [np.zeros((0, MELS), np.float32) if turn.mel is None else turn.mel for turn in turns]
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
-            frames=np.concatenate([np.zeros((0, FRAME_DIM), np.float32), *frames]).astype(np.float16),
-            lengths=np.array([len(one) for one in frames], dtype=np.int64),
+            mel=np.concatenate([np.zeros((0, MELS), np.float32), *mels]).astype(np.float16),
+            lengths=np.array([len(one) for one in mels], dtype=np.int64),
             statistics=np.array([turn.statistics for turn in turns], np.float32).reshape(-1, len(STATISTICS)),
             missing=np.array([turn is None for turn in heard], dtype=bool),
         )
@@ -147,9 +137,9 @@ def save_heard(path: Path, heard: Sequence[Heard | None]) -> None:
 def load_heard(path: Path) -> list[Heard | None]:
     """Read what `save_heard` kept."""
     with np.load(path) as stored:
-        frames = np.split(stored["frames"], np.cumsum(stored["lengths"])[:-1])
+        mels = np.split(stored["mel"].astype(np.float32), np.cumsum(stored["lengths"])[:-1])
         statistics, missing = stored["statistics"], stored["missing"]
     return [
         None if gone else Heard(one if len(one) else None, row)
-        for one, row, gone in zip(frames, statistics, missing, strict=True)
+        for one, row, gone in zip(mels, statistics, missing, strict=True)
     ]

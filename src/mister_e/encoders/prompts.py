@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mister_e.encoders.base import Example
@@ -148,7 +146,7 @@ def _example(
     return Example(tuple(numbers), len(ids), Prompt(tuple(ids), tuple(spans), lengths, start))
 
 
-def turn_mask(read: Sequence[Prompt], longest: int, alone: NDArray[np.bool_] | None = None) -> Tensor:
+def turn_mask(read: Sequence[Prompt], longest: int) -> Tensor:
     """Let each token of a prompt see its own turn, the turns before it and the head; no later turn.
 
     So a bidirectional model, too, embeds each turn as if the later ones were not there. The head sees
@@ -156,7 +154,6 @@ def turn_mask(read: Sequence[Prompt], longest: int, alone: NDArray[np.bool_] | N
 
     :param read: B prompts.
     :param longest: L, the length that they are padded to.
-    :param alone: bool `[B]`, True = the turns of that prompt do not see the ones before them either.
     :return: bool `[B, 1, L, L]`, True = row may look at column; a pad sees all that is real.
     """
     turn = torch.full((len(read), longest), -1)
@@ -166,7 +163,4 @@ def turn_mask(read: Sequence[Prompt], longest: int, alone: NDArray[np.bool_] | N
     real = turn >= 0
     reach = torch.where(real, turn, longest)
     seen = real[:, None, :] & (turn[:, None, :] <= reach[:, :, None])
-    if alone is not None:
-        near = (turn[:, None, :] == turn[:, :, None]) | (turn == 0)[:, None, :] | ~real[:, :, None]
-        seen &= near | ~torch.from_numpy(alone)[:, None, None]
     return seen[:, None]

@@ -1,11 +1,8 @@
-"""Sound to one embedding a turn: Whisper frames pooled over the real ones, and prosody."""
+"""Sound to one embedding a turn: states of an adapted Whisper, relative to the recording, and prosody."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -15,37 +12,44 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from mister_e.audio.prosody import STATISTICS
-from mister_e.conversation import SAMPLE_RATE, Clip, Conversation, Utterance
+from mister_e.conversation import SAMPLE_RATE, Conversation, Utterance
 from mister_e.encoders import plain_folder
 from mister_e.encoders.backbone import identify
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.content import sound_keys
 from mister_e.encoders.front_end import (
-    FRAME_DIM,
-    SAMPLES_A_FRAME,
+    HOP,
     Heard,
     SpeechFrontEnd,
     centred,
     load_heard,
-    load_whisper,
     save_heard,
 )
 from mister_e.encoders.pooling import AttentiveStatisticsPooling
+from mister_e.encoders.speech_batches import by_length, collate, cropped, on_grid
+from mister_e.encoders.turn_sound import TurnSound, digest
 from mister_e.encoders.weights import load_strictly
+from mister_e.encoders.whisper import LAYERS, WIDTH, WhisperStates
 from mister_e.errors import InputError
 
 _LOGARITHMIC = {"duration", "avg_pitch", "pitch_std", "pitch_range"}
-#: A clip that does not say how long it is counts as one of this length when batches are made.
-_USUAL_SECONDS = 4.0
+#: Turns after which a recording's own mean and spread count as much as the typical ones.
+SHRINK = 8.0
+#: Share by which the typical mean and spread follow a batch in fine-tuning.
+_FOLLOW = 0.02
+_INTENSITY = torch.tensor([STATISTICS.index("avg_intensity")])
 
 
 class SpeechEncoderConfig(BaseModel):
     """Sizes of the speech encoder.
 
-    :param base: the frozen encoder that makes the frames.
+    :param base: the frozen encoder that makes the states.
+    :param rank: of the trained update of each of its linear layers; 0 = it stays as it is.
     :param embedding_dim: width of the embedding.
     :param attention_hidden: hidden width of the attentive pooling.
     :param dropout: on the pooled vector and before the classifier, in training only.
+    :param loudness: whether intensity, relative to the recording, counts beside sound; False = only where
+        statistics are all there is.
     :param crop_seconds: in fine-tuning a random stretch of this length stands for a longer turn.
     :param classes: size of the classifier that fine-tuning uses.
     """
@@ -53,55 +57,32 @@ class SpeechEncoderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: str = "whisper-tiny.en"
+    rank: int = Field(16, ge=0)
     embedding_dim: int = Field(128, gt=0)
     attention_hidden: int = Field(64, gt=0)
     dropout: float = Field(0.2, ge=0, lt=1)
+    loudness: bool = True
     crop_seconds: float = Field(4.0, gt=0.1)
     classes: int = Field(7, ge=2)
 
 
-@dataclass(frozen=True)
-class _Sound:
-    """What a turn brings: a clip, or the statistics that a table holds."""
-
-    clip: Clip | None
-    statistics: dict[str, float]
-
-    @classmethod
-    def of(cls, turn: Utterance) -> Self | None:
-        """Take it from a turn; None = neither is there."""
-        features = turn.custom.get("features") or {}
-        known = {name: float(features[name]) for name in STATISTICS if features.get(name) is not None}
-        return cls(turn.audio, known) if turn.audio is not None or known else None
-
-    @property
-    def length(self) -> int:
-        """Frames, about; 1 without a clip."""
-        if self.clip is None:
-            return 1
-        if self.clip.samples is not None:
-            return 1 + len(self.clip.samples) // SAMPLES_A_FRAME
-        seconds = _USUAL_SECONDS if self.clip.end is None else self.clip.end - self.clip.start
-        return 1 + int(seconds * SAMPLE_RATE / SAMPLES_A_FRAME)
-
-    def as_heard(self) -> Heard:
-        """Statistics without frames."""
-        return Heard(None, np.array([self.statistics.get(name, np.nan) for name in STATISTICS], np.float32))
-
-
 class SpeechEncoder(UtteranceEncoder):
-    """Attentive statistics pooling of frames, joined with prosody, projected to the embedding.
+    """Layers of an adapted Whisper, weighted and pooled, relative to the recording, joined with prosody.
 
-    A conversation is one example: loudness counts relative to the others of its turns.
+    A conversation is one example: pooled states and loudness count relative to those of its turns. The
+    mean and spread of a recording tell its microphone, room and voices more than any emotion; they are
+    those of the recording as far as it has turns, and typical ones as far as it lacks them (`SHRINK`).
 
-    Frames may be missing (a corpus that holds statistics alone): a learned vector stands for them.
+    Sound may be missing (a corpus that holds statistics alone): a learned vector stands for it.
     Statistics that are undefined (NaN) count as average, and a flag says so.
     """
 
     modality: ClassVar[Literal["speech"]] = "speech"
     kind: ClassVar[str] = "frames"
-    batch_cost: ClassVar[int] = 20_000
+    batch_cost: ClassVar[int] = 40_000
     config: SpeechEncoderConfig
+    typical_mean: Tensor
+    typical_spread: Tensor
     statistics_mean: Tensor
     statistics_std: Tensor
     logarithmic: Tensor
@@ -110,9 +91,14 @@ class SpeechEncoder(UtteranceEncoder):
         super().__init__()
         self.config = config
         self.dim = config.embedding_dim
-        self.pool = AttentiveStatisticsPooling(FRAME_DIM, config.attention_hidden)
+        self.states = WhisperStates(config.rank)
+        self.mix = nn.Parameter(torch.zeros(LAYERS + 1))
+        self.layer_norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(LAYERS + 1))
+        self.pool = AttentiveStatisticsPooling(WIDTH, config.attention_hidden)
         self.norm = nn.LayerNorm(self.pool.width)
-        self.missing_frames = nn.Parameter(torch.zeros(self.pool.width))
+        self.register_buffer("typical_mean", torch.zeros(self.pool.width))
+        self.register_buffer("typical_spread", torch.ones(self.pool.width))
+        self.missing_sound = nn.Parameter(torch.zeros(self.pool.width))
         self.register_buffer("statistics_mean", torch.zeros(len(STATISTICS)))
         self.register_buffer("statistics_std", torch.ones(len(STATISTICS)))
         logarithmic = torch.tensor([name in _LOGARITHMIC for name in STATISTICS])
@@ -127,7 +113,7 @@ class SpeechEncoder(UtteranceEncoder):
 
     @classmethod
     def from_base(cls, config: SpeechEncoderConfig) -> Self:
-        """Start with a new pooling head; the base hears, and is not trained.
+        """Start from the base as it is; updates, pooling and projection are new.
 
         :raises InputError: the base is not the bundled Whisper.
         """
@@ -143,10 +129,10 @@ class SpeechEncoder(UtteranceEncoder):
         self._kept = folder
 
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
-        """Give each conversation, with the turns that bring a clip or statistics; the cost is in frames."""
+        """Give each conversation, with the turns that bring a clip or statistics; the cost is in mel rows."""
         found, first = [], 0
         for one in conversations:
-            sounds = {first + i: sound for i, turn in enumerate(one) if (sound := _Sound.of(turn))}
+            sounds = {first + i: sound for i, turn in enumerate(one) if (sound := TurnSound.of(turn))}
             first += len(one)
             if sounds:
                 longest = max(sound.length for sound in sounds.values())
@@ -163,32 +149,41 @@ class SpeechEncoder(UtteranceEncoder):
     ) -> dict[str, Tensor]:
         """Hear conversations.
 
-        :return: `frames` `[R, F, 384]`, `frame_mask` `[R, F]`, `statistics` `[R, 8]` and `absent` `[R]`.
+        :return: `mels` `[R, M, 80]`, `lengths` `[R]`, `statistics` `[R, 8]`, `recording` `[R]`: the
+            conversation of each turn, and `absent` `[R]`.
         """
         heard: list[Heard] = []
         absent: list[bool] = []
-        for one in examples:
+        recording: list[int] = []
+        for number, one in enumerate(examples):
             turns = self._hear(one.content)
             for turn, statistics in zip(turns, centred(self._statistics(turns)), strict=True):
                 absent.append(turn is None)
-                heard.append(Heard(None if turn is None else turn.frames, statistics))
+                recording.append(number)
+                heard.append(Heard(None if turn is None else turn.mel, statistics))
         if random is not None:
-            most = int(self.config.crop_seconds * SAMPLE_RATE / SAMPLES_A_FRAME)
-            heard = [_cropped(turn, most, random) for turn in heard]
-        frames, mask, table = collate(heard)
-        return {"frames": frames, "frame_mask": mask, "statistics": table, "absent": torch.tensor(absent)}
+            most = int(self.config.crop_seconds * SAMPLE_RATE / HOP)
+            heard = [cropped(turn, most, random) for turn in heard]
+        mels, lengths, table = collate(heard)
+        return {
+            "mels": mels,
+            "lengths": lengths,
+            "statistics": table,
+            "recording": torch.tensor(recording),
+            "absent": torch.tensor(absent),
+        }
 
     def content_keys(self, conversations: Sequence[Conversation]) -> list[str | None]:
         """Hash the sound of each turn and of its conversation, to which loudness is relative."""
         keys: list[str | None] = []
         for one in conversations:
-            sounds = [_Sound.of(turn) for turn in one]
+            sounds = [TurnSound.of(turn) for turn in one]
             own = [
-                None if sound is None else _key(sound, heard)
+                None if sound is None else sound.key(heard)
                 for sound, heard in zip(sounds, sound_keys([one]), strict=True)
             ]
-            whole = _digest(own)
-            keys += [None if key is None else _digest([key, whole]) for key in own]
+            whole = digest(own)
+            keys += [None if key is None else digest([key, whole]) for key in own]
         return keys
 
     @property
@@ -211,7 +206,7 @@ class SpeechEncoder(UtteranceEncoder):
         load_strictly(encoder, weights, folder / "model.safetensors")
         return encoder
 
-    def _hear(self, sounds: Sequence[_Sound]) -> list[Heard | None]:
+    def _hear(self, sounds: Sequence[TurnSound]) -> list[Heard | None]:
         """Hear the turns of a conversation; what is kept is not heard again."""
         result: list[Heard | None] = [sound.as_heard() for sound in sounds]
         clips = {i: sound.clip for i, sound in enumerate(sounds) if sound.clip is not None}
@@ -220,12 +215,12 @@ class SpeechEncoder(UtteranceEncoder):
         turns = tuple(Utterance(str(i), audio=clip) for i, clip in clips.items())
         path = None
         if self._kept is not None:
-            path = self._kept / f"{_digest(sound_keys([Conversation('kept', turns)]))}.npz"
+            path = self._kept / f"{digest(sound_keys([Conversation('kept', turns)]))}.npz"
         if path is not None and path.is_file():
             heard = load_heard(path)
         else:
             if self._front_end is None:
-                self._front_end = SpeechFrontEnd(load_whisper())
+                self._front_end = SpeechFrontEnd()
             heard = self._front_end.hear([clip.load() for clip in clips.values()])
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,90 +245,116 @@ class SpeechEncoder(UtteranceEncoder):
         count = defined.sum(0).clamp(min=1)
         mean = scaled.nan_to_num().sum(0) / count
         squares = torch.where(defined, (scaled - mean).square(), 0.0)
-        self.statistics_mean = mean
-        self.statistics_std = (squares.sum(0) / count).sqrt().clamp(min=1e-3)
+        self.statistics_mean = mean.to(self.statistics_mean.device)
+        self.statistics_std = (squares.sum(0) / count).sqrt().clamp(min=1e-3).to(self.statistics_std.device)
 
-    def pooled(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
-        """Pool frames; what a long recording keeps of them.
+    def pooled(self, mels: Tensor, lengths: Tensor) -> Tensor:
+        """Pool the states of turns; what a long recording keeps of them.
 
-        :param frames: `[N, F, 384]`.
-        :param frame_mask: bool `[N, F]`, True = a real frame; no True in a row = frames missing.
-        :return: `[N, 768]`.
+        :param mels: `[N, M, 80]`.
+        :param lengths: int64 `[N]`, real rows; 0 = the sound is missing.
+        :return: `[N, 768]`; NaN where the sound is missing.
         """
-        pooled = self.norm(self.pool(frames, frame_mask))
-        return torch.where(frame_mask.any(1, keepdim=True), pooled, self.missing_frames)
+        pooled = torch.full((len(mels), self.pool.width), torch.nan, device=mels.device)
+        for batch in by_length(lengths.tolist(), self.batch_cost):
+            longest = on_grid(int(lengths[batch[0]]))
+            pooled[batch] = self._pooled(mels[batch, :longest], lengths[batch])
+        return pooled
 
-    def join(self, pooled: Tensor, statistics: Tensor) -> Tensor:
-        """Embed pooled frames `[N, 768]` and statistics `[N, 8]` (NaN = undefined) to `[N, dim]`.
+    def _pooled(self, mels: Tensor, lengths: Tensor) -> Tensor:
+        """Pool the states of turns of like length that all have sound."""
+        layers, real = self.states(mels, lengths)
+        normed = [norm(layer.float()) for norm, layer in zip(self.layer_norms, layers, strict=True)]
+        states = torch.stack(
+            [share * one for share, one in zip(self.mix.softmax(0), normed, strict=True)]
+        ).sum(0)
+        pooled: Tensor = self.norm(self.pool(states, real))
+        return pooled
+
+    def relative(self, pooled: Tensor) -> Tensor:
+        """Take the recording off the pooled states of its turns.
+
+        :param pooled: `[T, 768]`, all turns of one recording; NaN = the sound is missing.
+        :return: `[T, 768]`, a learned vector where the sound is missing.
+        """
+        there = ~pooled.isnan().any(-1)
+        mean, spread = self.typical_mean, self.typical_spread
+        if there.any():
+            share = float(there.sum()) / (float(there.sum()) + SHRINK)
+            own = pooled[there].detach()
+            mean = share * own.mean(0) + (1 - share) * mean
+            spread = share * own.std(0, correction=0) + (1 - share) * spread
+        return self.standardised(pooled, mean, spread)
+
+    def standardised(self, pooled: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+        """Standardise pooled states `[N, 768]`; a learned vector stands where they are NaN."""
+        missing = pooled.isnan().any(-1, keepdim=True)
+        return torch.where(missing, self.missing_sound, (pooled.nan_to_num() - mean) / spread.clamp(min=1e-2))
+
+    def join(self, relative: Tensor, statistics: Tensor) -> Tensor:
+        """Embed standardised states `[N, 768]` and statistics `[N, 8]` (NaN = undefined) to `[N, dim]`.
 
         The statistics are those of `centred`: intensity relative to the recording.
         """
         scaled = (self._scale(statistics) - self.statistics_mean) / self.statistics_std
         undefined = scaled.isnan()
         scaled = torch.where(undefined, 0.0, scaled).clamp(-4, 4)
-        joined = torch.cat([self.dropout(pooled), scaled, undefined.to(scaled.dtype)], -1)
+        joined = torch.cat([self.dropout(relative), scaled, undefined.to(scaled.dtype)], -1)
         embedded: Tensor = self.project(joined)
         return embedded
 
-    def forward(self, frames: Tensor, frame_mask: Tensor, statistics: Tensor) -> Tensor:
-        """Embed turns: `pooled`, then `join`."""
-        return self.join(self.pooled(frames, frame_mask), statistics)
+    def embed_recording(self, pooled: Tensor, statistics: np.ndarray) -> Tensor:
+        """Embed all turns of one recording to `[T, dim]`.
+
+        :param pooled: `[T, 768]` of `pool_heard`; NaN = the sound is missing.
+        :param statistics: float32 `[T, 8]` as measured, intensity absolute; NaN = undefined.
+        """
+        device = self.missing_sound.device
+        table = torch.from_numpy(centred(statistics)).to(device)
+        pooled = pooled.to(device)
+        return self.join(self.relative(pooled), self._beside(pooled, table))
+
+    def forward(self, mels: Tensor, lengths: Tensor, statistics: Tensor, recording: Tensor) -> Tensor:
+        """Embed the turns of some recordings to `[R, dim]`, given what `collate` returns."""
+        pooled = self.pooled(mels, lengths)
+        if self.training:
+            self._learn_typical(pooled.detach())
+        relative = torch.zeros_like(pooled)
+        for one in recording.unique():
+            relative[recording == one] = self.relative(pooled[recording == one])
+        return self.join(relative, self._beside(pooled, statistics))
+
+    def _beside(self, pooled: Tensor, statistics: Tensor) -> Tensor:
+        """Statistics `[T, 8]` as they count beside sound, which is where `pooled` `[T, 768]` is no NaN."""
+        if self.config.loudness:
+            return statistics
+        level = torch.zeros_like(statistics).index_fill(1, _INTENSITY.to(statistics.device), 1.0).bool()
+        heard = ~pooled.isnan().any(-1, keepdim=True)
+        return torch.where(level & heard & ~statistics.isnan(), 0.0, statistics)
+
+    @torch.no_grad()
+    def _learn_typical(self, pooled: Tensor) -> None:
+        """Let typical mean and spread follow the turns of a training batch."""
+        there = pooled[~pooled.isnan().any(-1)]
+        if len(there) > 1:
+            self.typical_mean.lerp_(there.mean(0), _FOLLOW)
+            self.typical_spread.lerp_(there.std(0), _FOLLOW)
 
     def _scale(self, statistics: Tensor) -> Tensor:
         """Put durations and pitches on scales on which equal steps sound equal; decibels stay."""
         return torch.where(self.logarithmic, statistics.clamp(min=1e-2).log(), statistics)
 
     @torch.inference_mode()
-    def pool_heard(self, heard: Sequence[Heard], *, batch_frames: int = 20_000) -> Tensor:
+    def pool_heard(self, heard: Sequence[Heard], *, batch_rows: int = 20_000) -> Tensor:
         """Pool what was heard, in batches of like length.
 
         :param heard: N turns of the front end.
-        :param batch_frames: frames in a batch, pads included.
-        :return: float32 `[N, 768]`, in the given order.
+        :param batch_rows: mel rows in a batch, pads included.
+        :return: float32 `[N, 768]`, in the given order; NaN where the sound is missing.
         """
-        result = torch.zeros(len(heard), self.pool.width)
-        lengths = [turn.length for turn in heard]
-        order = sorted(range(len(heard)), key=lambda i: -lengths[i])
-        while order:
-            batch = order[: max(1, batch_frames // max(1, lengths[order[0]]))]
-            order = order[len(batch) :]
-            frames, mask, _ = collate([heard[i] for i in batch])
-            device = self.missing_frames.device
-            result[batch] = self.pooled(frames.to(device), mask.to(device)).float().cpu()
+        result = torch.full((len(heard), self.pool.width), torch.nan)
+        device = self.missing_sound.device
+        for batch in by_length([turn.length for turn in heard], batch_rows):
+            mels, lengths, _ = collate([heard[i] for i in batch])
+            result[batch] = self.pooled(mels.to(device), lengths.to(device)).float().cpu()
         return result
-
-
-def collate(heard: Sequence[Heard]) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad turns to one batch.
-
-    :param heard: N turns.
-    :return: frames `[N, F, 384]`, frame mask bool `[N, F]`, statistics `[N, 8]`.
-    :raises InputError: there is none.
-    """
-    if not heard:
-        raise InputError("a batch needs at least one turn")
-    longest = max(1, *(turn.length for turn in heard))
-    frames = torch.zeros(len(heard), longest, FRAME_DIM)
-    mask = torch.zeros(len(heard), longest, dtype=torch.bool)
-    for row, turn in enumerate(heard):
-        if turn.frames is not None:
-            frames[row, : len(turn.frames)] = torch.from_numpy(turn.frames.astype(np.float32, copy=False))
-            mask[row, : len(turn.frames)] = True
-    return frames, mask, torch.from_numpy(np.stack([turn.statistics for turn in heard]))
-
-
-def _cropped(turn: Heard, most: int, random: np.random.Generator) -> Heard:
-    """Show a random stretch of at most so many frames."""
-    extra = turn.length - most
-    if turn.frames is None or extra <= 0:
-        return turn
-    first = int(random.integers(extra + 1))
-    return replace(turn, frames=turn.frames[first : first + most])
-
-
-def _key(sound: _Sound, heard: str | None) -> str:
-    return heard if heard is not None else _digest([json.dumps(sound.statistics, sort_keys=True)])
-
-
-def _digest(keys: Sequence[str | None]) -> str:
-    return hashlib.sha256(json.dumps(list(keys)).encode()).hexdigest()

@@ -42,8 +42,6 @@ class TextEncoderConfig(BaseModel):
     :param history: turns with words that are read before the one whose tokens are pooled.
     :param turns_per_prompt: turns that one prompt reads out. With more than 1 each turn sees `history` to
         `history + turns_per_prompt - 1` earlier ones, at a fraction of the cost, and never a later one.
-    :param history_dropout: share of prompts whose turns do not see each other, in training only; for
-        bidirectional models with more than one turn a prompt.
     :param max_prompt_tokens: longer prompts lose their oldest history.
     :param gradient_checkpointing: trade time for memory in training.
     :param four_bit: a base of four bits; needs a GPU and `bitsandbytes`.
@@ -63,7 +61,6 @@ class TextEncoderConfig(BaseModel):
     instruction: str | None = None
     history: int = Field(0, ge=0)
     turns_per_prompt: int = Field(1, gt=0)
-    history_dropout: float = Field(0.0, ge=0, lt=1)
     max_prompt_tokens: int = Field(512, gt=0)
     gradient_checkpointing: bool = False
     four_bit: bool = False
@@ -98,11 +95,6 @@ class TextEncoder(UtteranceEncoder):
             raise InputError(
                 f"turns_per_prompt: {config.base!r} reads in both directions, and a turn would see"
                 f" what follows it (only {', '.join(MASKABLE)} can be kept from it); set turns_per_prompt: 1"
-            )
-        if config.history_dropout and not self.by_turns:
-            raise InputError(
-                f"history_dropout: {config.base!r} has no mask by turns; it is for bidirectional models with"
-                " turns_per_prompt over 1: leave it out"
             )
         self.attention = backbone.config._attn_implementation if is_causal(backbone) else None  # type: ignore[union-attr]
         self.places = places(backbone)
@@ -185,9 +177,7 @@ class TextEncoder(UtteranceEncoder):
                 rows.append(row)
                 places.append([*range(prompt.start), *range(first, last)])
         if self.by_turns:
-            share = self.config.history_dropout
-            alone = None if random is None or not share else random.random(len(read)) < share
-            attention_mask = turn_mask(read, longest, alone)
+            attention_mask = turn_mask(read, longest)
         positions = torch.zeros(len(rows), max(map(len, places)), dtype=torch.long)
         span_mask = torch.zeros(positions.shape, dtype=torch.bool)
         for turn, place in enumerate(places):

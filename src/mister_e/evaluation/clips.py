@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -44,20 +45,23 @@ class LabelledClip:
 
 @dataclass(frozen=True)
 class Clips:
-    """A folder of labelled clips; each is a recording and a conversation of its own.
+    """A folder of labelled clips; each is a conversation of its own.
 
     :param folder: holds `manifest.csv` with the columns `file` and `emotion`, and if need be `text` and
         `speaker`; other columns are not read.
     :param rows: of the manifest; the clips of one voice stand together.
+    :param together: whether all clips count as cut from one recording: the voices, room and microphone of the
+        folder are what sound is taken relative to. False = each is a recording of its own.
     :param failed: what could not be read so far.
     """
 
     folder: Path
     rows: Sequence[LabelledClip] = field(repr=False)
+    together: bool = True
     failed: list[str] = field(default_factory=list, repr=False)
 
     @classmethod
-    def load(cls, folder: Path) -> Clips:
+    def load(cls, folder: Path, *, together: bool = True) -> Clips:
         """Read and check the manifest; no clip is opened.
 
         :raises InputError: names file, line and field of what is wrong.
@@ -66,7 +70,7 @@ class Clips:
         places: dict[str | None, int] = {}
         for row in rows:
             places.setdefault(row.voice, len(places))
-        return cls(folder, sorted(rows, key=lambda row: places[row.voice]))
+        return cls(folder, sorted(rows, key=lambda row: places[row.voice]), together)
 
     @property
     def source(self) -> str:
@@ -78,7 +82,8 @@ class Clips:
         """Names of the classes, the most frequent first."""
         name = self.folder.resolve().name
         spoken = sum(row.text is not None for row in self.rows)
-        what = f"{len(self.rows):,} clips, {spoken:,} of them with words, each judged alone"
+        how = "heard relative to all of them" if self.together else "each heard as a recording of its own"
+        what = f"{len(self.rows):,} clips, {spoken:,} of them with words, {how}"
         return Protocol(name, "clips", LabelSet(tuple(self.counts)), f"The emotions of {MANIFEST}: {what}.")
 
     @property
@@ -157,6 +162,9 @@ def _rows(folder: Path) -> list[LabelledClip]:
                 raise InputError(
                     f"{path}, line 1: no column {name!r}; it has {', '.join(columns) or 'no columns'}"
                 )
+        twice = [name for name, count in Counter(columns).items() if count > 1]
+        if twice:
+            raise InputError(f"{path}, line 1: column {twice[0]!r} is there twice; take one of them out")
         for cells in reader:
             if None in cells:
                 raise InputError(
@@ -197,7 +205,7 @@ def _check(rows: Sequence[LabelledClip], path: Path) -> None:
     """Refuse clips that are there twice, and voices that are known of some clips alone."""
     lines: dict[str, int] = {}
     for row in rows:
-        before = lines.setdefault(row.file, row.line)
+        before = lines.setdefault(posixpath.normpath(row.file.replace("\\", "/")), row.line)
         if before != row.line:
             raise InputError(
                 f"{path}, line {row.line}: file {row.file!r} is line {before} already; a clip is one row"

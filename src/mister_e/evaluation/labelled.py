@@ -43,6 +43,10 @@ class Labelled(TypingProtocol):
         """Conversation to who is heard in it, for the bootstrap alone; None = not told."""
 
     @property
+    def together(self) -> bool:
+        """Whether all of it counts as one recording, which sound is taken relative to."""
+
+    @property
     def notes(self) -> list[str]:
         """What could not be read so far."""
 
@@ -93,6 +97,11 @@ class CorpusSplit:
         return
 
     @property
+    def together(self) -> bool:
+        """Each conversation is a recording of its own."""
+        return False
+
+    @property
     def notes(self) -> list[str]:
         """None: `mister-e prepare` told them."""
         return []
@@ -110,19 +119,24 @@ class CorpusSplit:
         return table.filter(table["split"] == self.split)["label"].to_list()
 
 
-def read_labelled(folder: Path, split: str | None = None) -> Labelled:
+def read_labelled(folder: Path, split: str | None = None, *, alone: bool = False) -> Labelled:
     """Open labelled data.
 
     :param folder: a prepared corpus (`corpus.json`), or clips with a `manifest.csv` (see `Clips`).
     :param split: of a corpus, None = "test"; clips have none.
+    :param alone: take each clip as a recording of its own, and not the folder as one.
     :raises InputError: it is neither, is damaged, or the split is empty or unlabelled.
     """
     if (folder / FACTS).is_file():
+        if alone:
+            raise InputError(
+                f"{folder}: a prepared corpus says which turns are of one recording; leave --alone out"
+            )
         return _split(Corpus.load(folder), split or "test")
     if (folder / MANIFEST).is_file():
         if split is not None:
             raise InputError(f"{folder}: clips have no splits; leave --split {split} out")
-        return Clips.load(folder)
+        return Clips.load(folder, together=not alone)
     if (folder / "store.json").is_file():
         raise InputError(
             f"{folder}: holds embeddings, which are for a RUN; a model is scored on the corpus itself"

@@ -48,6 +48,7 @@ def evaluate_model(
     judged = pipeline.judge(
         data.conversations(mapped.names, sound=mode != "text-only"),
         mode=mode,
+        together=data.together,
         total=data.turns(mapped.names),
         progress=progress,
     )

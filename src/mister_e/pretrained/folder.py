@@ -22,7 +22,7 @@ from mister_e.files import replacing, write_text
 from mister_e.labels import LabelSet
 from mister_e.model import MisterE
 
-FORMAT = 1
+FORMAT = 2
 
 #: What every folder holds. Beside adapters on a frozen base there is no `text/config.json` or tokenizer.
 READ = ("model.safetensors", "text/encoder.json", "text/model.safetensors")

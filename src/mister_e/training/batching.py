@@ -55,3 +55,16 @@ def budgeted(
             batch.append(i)
         batches.append(batch)
     return [batches[i] for i in random.permutation(len(batches)).tolist()]
+
+
+def balanced_draws(labels: Sequence[int], groups: Sequence[str], draws: int, seed: int) -> list[int]:
+    """Positions drawn with replacement, each (group, class) equally likely.
+
+    Within reason: a cell gets at most four times its share, so that rare clips are not learned by heart.
+    """
+    cells = [f"{group}/{label}" for group, label in zip(groups, labels, strict=True)]
+    names, counts = np.unique(cells, return_counts=True)
+    weight = dict(zip(names.tolist(), np.minimum(1 / counts, 4 * len(names) / len(cells)), strict=True))
+    weights = torch.tensor([weight[cell] for cell in cells])
+    drawn: list[int] = torch.multinomial(weights, draws, replacement=True, generator=generator(seed)).tolist()
+    return drawn

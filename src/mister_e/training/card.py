@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mister_e.analysis import EXPERTS
 from mister_e.files import write_text
 from mister_e.pretrained.folder import FolderConfig, read_config
 
@@ -42,10 +43,11 @@ _DATA = """
 ## What it was trained on
 
 * **Words**: the text encoder ({base}) was fine-tuned on MELD's training split{how}; {reading}.
-* **Voices**: Whisper tiny.en (MIT) is frozen. A pooling over its frames, joined with eight prosody
-  statistics, was trained on acted clips of RAVDESS (English) and nEMO (Polish), on vocal bursts of
-  EmoGator, on read speech of LibriSpeech taken as neutral, and on the statistics (not the sound) of
-  MELD's clips. Whole voices were held out for validation and test.
+* **Voices**: the layers of Whisper tiny.en (MIT), each with a trained update of rank {rank}, are weighted and
+  pooled, taken relative to the recording, and joined with eight prosody statistics. All of this was trained
+  on acted clips of RAVDESS (English) and nEMO (Polish), on vocal bursts of EmoGator, on read speech of
+  LibriSpeech taken as neutral, each changed at random as rooms, microphones, lines and codecs do, and on the
+  statistics (not the sound) of MELD's clips. Whole voices were held out for validation and test.
 * **Mixture**: trained on MELD's conversations as text alone, with MELD's statistics, and with acted
   clips put in place of MELD's own sound: of the turn's emotion or of any. **No recording with both the
   words and the sound of a real conversation was used**: how the experts are weighed on real calls is
@@ -64,11 +66,14 @@ here holds both.
 
 ## Limits
 
+* A turn whose confidence is below {uncertain:.0%} is marked as uncertain: it is wrong more often than right.
 * The emotion that is *expressed*, as an annotator of a sitcom or an actor's script would name it: no
   fact about what a person feels. Do not decide anything about a person by it.
-* Voices that are not acted, other languages, telephone sound, noise, children and old people were not
-  tested. The speech expert follows the recording it was trained on more than one would wish: see the
-  scores by corpus, and expect less elsewhere.
+* A clip that is a recording of its own tells less than a turn among others: the mean and spread of the
+  recording are what its voices, room and microphone are told by. Compare the rows *as one recording*.
+* Of corpora that it was not trained on, expect much less than of those in the table; `benchmarks/voices.py`
+  measures one acted corpus against another. Voices that are not acted, children and old people were not
+  tested.
 * Fear and disgust are rare in MELD and the weakest classes. Irony is mostly missed.
 * Inferring emotions at work and in schools is restricted by law in the European Union. Not a medical
   device.
@@ -93,8 +98,15 @@ def write_card(folder: Path) -> None:
         labels=", ".join(config.labels),
     )
     terms = config.terms[:1].upper() + config.terms[1:]
-    data = _DATA.format(**_words(json.loads((folder / "text" / "encoder.json").read_text(encoding="utf-8"))))
-    write_text(folder / "README.md", head + data + _scores(config) + _LIMITS.format(terms=terms))
+    words = _words(json.loads((folder / "text" / "encoder.json").read_text(encoding="utf-8")))
+    data = _DATA.format(**words, rank=config.speech_encoder.rank)
+    write_text(
+        folder / "README.md",
+        head
+        + data
+        + _scores(config)
+        + _LIMITS.format(terms=terms, uncertain=config.calibration.uncertain_below),
+    )
 
 
 def _words(text: dict[str, Any]) -> dict[str, str]:
@@ -120,17 +132,24 @@ def _scores(config: FolderConfig) -> str:
         "",
         "## Scores on the test splits",
         "",
-        "Weighted F1, accuracy and macro F1 in percent; ECE is the expected calibration error, 0 to 1."
-        " The gate column is the mean weight of speech, text and fusion.",
+        "Weighted F1 with its 95 % interval (conversations, or voices, drawn again), of each expert too,"
+        " accuracy and macro F1 in percent; ECE is the expected calibration error, and sure the mean"
+        " confidence, 0 to 1. The gate column is the mean weight of speech, text and fusion.",
         "",
-        "| situation | turns | weighted F1 | accuracy | macro F1 | ECE | gate |",
-        "|---|---|---|---|---|---|---|",
+        "| situation | turns | weighted F1 | speech / text / fusion | accuracy | macro F1 |"
+        " ECE | sure | gate |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in config.scores.items():
         gate = " / ".join(f"{weight:.2f}" for weight in row["gate"])
+        interval = " to ".join(f"{edge:.1f}" for edge in row["interval"]) if "interval" in row else "-"
+        experts = " / ".join(
+            f"{row['experts'][one]:.1f}" if one in row["experts"] else "-" for one in EXPERTS
+        )
         lines.append(
-            f"| {name} | {row['turns']:,} | {row['weighted_f1']:.1f} | {row['accuracy']:.1f} |"
-            f" {row['macro_f1']:.1f} | {row['ece']:.3f} | {gate} |"
+            f"| {name} | {row['turns']:,} | {row['weighted_f1']:.1f} ({interval}) | {experts} |"
+            f" {row['accuracy']:.1f} | {row['macro_f1']:.1f} | {row['ece']:.3f} | {row['confidence']:.2f} |"
+            f" {gate} |"
         )
     lines += ["", "F1 by emotion:", "", "| situation | " + " | ".join(config.labels) + " |"]
     lines.append("|---" * (1 + len(config.labels)) + "|")
@@ -142,7 +161,10 @@ def _scores(config: FolderConfig) -> str:
         "*text*: MELD's words alone. *text and statistics*: with the statistics of MELD's clips."
         " *text and acted clips*: MELD's words paired with acted clips of unseen voices, which are chosen by"
         " the turn's label 6 times in 10: the score shows that the mixture uses a voice, and is no result on"
-        " MELD. *voice*: single clips of unseen voices, all corpora together and"
-        " one by one.",
+        " MELD. *pairs that agree* and *that disagree*: the same with clips of the turn's emotion, or of any"
+        " other; what counts as right is the label of the words. *voice*: clips of unseen voices, each a"
+        " recording of its own or all of a corpus as one. Of one acted corpus, the choice is among the"
+        " emotions that it has; of read speech, which is all neutral, it is free, and the accuracy is the"
+        " share that comes out neutral. ECE and sure are of the free choice everywhere.",
     ]
     return "\n".join(lines) + "\n"

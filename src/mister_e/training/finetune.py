@@ -130,7 +130,7 @@ class _Finetuning:
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Make AdamW, with another rate for what is new."""
-        return _optimizer(self.encoder, self.settings)
+        return adamw(self.encoder, self.settings)
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch, none dearer than the encoder's budget."""
@@ -186,7 +186,7 @@ class _Finetuning:
         return self.targets[[turn for i in batch for turn in self.examples[i].turns]]
 
 
-def _optimizer(encoder: UtteranceEncoder, settings: FinetuneSettings) -> torch.optim.Optimizer:
+def adamw(encoder: UtteranceEncoder, settings: FinetuneSettings) -> torch.optim.Optimizer:
     """AdamW; each group knows the `scale` of its rate."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in encoder.named_parameters():

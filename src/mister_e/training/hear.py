@@ -1,7 +1,8 @@
-"""Let the front end hear the clips of speech corpora, once."""
+"""Decode the clips of speech corpora and measure their prosody, once."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,41 +10,56 @@ from pathlib import Path
 import numpy as np
 
 from mister_e.audio.decode import read_clip
-from mister_e.audio.prosody import STATISTICS
-from mister_e.encoders.front_end import Heard, SpeechFrontEnd, centred, load_heard, save_heard
+from mister_e.audio.prosody import STATISTICS, prosody
+from mister_e.encoders.front_end import sounding
+from mister_e.files import replacing
+from mister_e.training.speech import LabelledSound
 from mister_e.training.turns import ActedClip
 
 log = logging.getLogger(__name__)
 
-#: Clips heard between two writes of the store.
+#: Clips decoded between two writes of the store.
 PIECE = 256
 
 
-def hear_clips(clips: Sequence[ActedClip], front_end: SpeechFrontEnd, folder: Path) -> list[Heard]:
-    """Frames and statistics of clips, each clip a recording of its own; kept in pieces of a folder.
+def hear_clips(clips: Sequence[ActedClip], folder: Path) -> list[LabelledSound]:
+    """Samples and statistics of clips, kept in pieces of a folder.
 
-    :param clips: what to hear; silent ones count as statistics without frames.
-    :param front_end: the front end that inference uses too.
+    :param clips: what to hear; the silent ones are left out.
     :param folder: finished pieces lie there and are not heard again.
-    :return: one `Heard` a clip, frames in half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    heard: list[Heard] = []
+    found: list[LabelledSound] = []
     for first in range(0, len(clips), PIECE):
         piece = clips[first : first + PIECE]
-        path = folder / f"{first:06d}.npz"
+        path = folder / f"{first:06d}-{_named(piece)}.npz"
         if not path.is_file():
-            _hear_piece(piece, front_end, path)
+            _keep(piece, path)
             log.info("heard %d of %d clips", first + len(piece), len(clips))
-        heard += _read_piece(path)
-    return heard
+        with np.load(path) as stored:
+            sounds = np.split(stored["samples"], np.cumsum(stored["lengths"])[:-1])
+            found += [
+                LabelledSound(sound, statistics, clip.label, clip.corpus, clip.speaker, clip.gender)
+                for clip, sound, statistics in zip(piece, sounds, stored["statistics"], strict=True)
+                if len(sound)
+            ]
+    return found
 
 
-def _hear_piece(clips: Sequence[ActedClip], front_end: SpeechFrontEnd, path: Path) -> None:
-    save_heard(path, front_end.hear([read_clip(clip.path, clip.start, clip.end, None) for clip in clips]))
+def _named(piece: Sequence[ActedClip]) -> str:
+    """Tell pieces of other clips apart: a digest of which stretches of which files they are."""
+    listed = "".join(f"{clip.corpus}/{clip.path.name} {clip.start} {clip.end}\n" for clip in piece)
+    return hashlib.sha256(listed.encode()).hexdigest()[:12]
 
 
-def _read_piece(path: Path) -> list[Heard]:
-    silent = Heard(None, np.full(len(STATISTICS), np.nan, dtype=np.float32))
-    turns = [silent if turn is None else turn for turn in load_heard(path)]
-    return [Heard(turn.frames, centred(turn.statistics[None])[0]) for turn in turns]
+def _keep(piece: Sequence[ActedClip], path: Path) -> None:
+    sounds = [sounding(read_clip(clip.path, clip.start, clip.end, None)) for clip in piece]
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            samples=np.concatenate([(np.clip(one, -1, 1) * 32767).astype(np.int16) for one in sounds]),
+            lengths=np.array([len(one) for one in sounds]),
+            statistics=np.array([prosody(one).to_array() for one in sounds], np.float32).reshape(
+                -1, len(STATISTICS)
+            ),
+        )

@@ -1,8 +1,8 @@
 """Train a bundled model: `python -m mister_e.training.mini --recipe YAML --data DIR --work DIR --out DIR`.
 
-Four steps: the text encoder on MELD's words and what the front end hears in the acted clips, which are
-kept in the work folder and not done again, the speech encoder, the mixture. The test splits are touched
-once, at the end, for the scores in the card.
+Three steps: the text encoder on MELD's words, the speech encoder on acted clips, the mixture on both. The
+first two are kept in the work folder, and go on where they were; the speech encoder is shared by recipes.
+The test splits are touched once, at the end, for the scores in the card.
 """
 
 from __future__ import annotations
@@ -11,36 +11,45 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mister_e.config import MixtureConfig
 from mister_e.corpora import table
-from mister_e.encoders.front_end import Heard, SpeechFrontEnd, centred, load_whisper
-from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
+from mister_e.encoders.front_end import SpeechFrontEnd
+from mister_e.encoders.speech import SpeechEncoderConfig
 from mister_e.encoders.text import TextEncoder
+from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS
 from mister_e.model import MisterE
 from mister_e.pretrained.folder import Calibration, FolderConfig, ModelFolder
 from mister_e.training.card import write_card
-from mister_e.training.hear import hear_clips
-from mister_e.training.mix import Pairing, Voices, acted_alone, table_embedded, voices, with_voices, without
+from mister_e.training.mix import (
+    Pairing,
+    Voices,
+    acted_alone,
+    acted_together,
+    table_embedded,
+    voices,
+    with_voices,
+    without,
+)
 from mister_e.training.mixture import Embedded, MixtureTuning, fit_temperature, judge, score, train_mixture
 from mister_e.training.recipe import Recipe, read_recipe
-from mister_e.training.scores import test_scores
+from mister_e.training.scores import Situation, test_scores
 from mister_e.training.seeds import seed_everything
-from mister_e.training.speech import LabelledSpeech, SpeechTuning, train_speech
+from mister_e.training.speech import PLAIN, Judged, LabelledSound
 from mister_e.training.stage1 import run_stage1
-from mister_e.training.turns import TableConversation, by_voice, read_clips, read_table
-
-log = logging.getLogger(__name__)
+from mister_e.training.turns import read_table
+from mister_e.training.voice import CORPORA, hear, statistics_alone, train_voice
 
 SEED = 0
 #: Columns of MELD's table that tell about its sound: `audio.prosody.STATISTICS`.
 FEATURES = ("duration", "avg_*", "intensity_variation", "pitch_*", "articulation_rate", "mean_hnr")
-SPEECH_CORPORA = ("ravdess", "nemo", "emogator", "librispeech")
 #: A situation that only pairs can show: it is synthetic, for the clips are chosen by the labels.
 PAIRED = "text and acted clips, 6 in 10 of the turn's emotion"
 MIXTURE = MixtureConfig(
@@ -73,76 +82,68 @@ def train_text(recipe: Recipe, data: Path, work: Path) -> Path:
     return work / "text" / f"seed-{SEED}"
 
 
-def hear(data: Path, work: Path) -> dict[str, LabelledSpeech]:
-    """Hear every acted clip, and split them by whole voices.
+@dataclass(frozen=True)
+class _Split:
+    """A split as the mixture sees it.
 
-    :return: split to labelled speech.
+    :param table: MELD's conversations.
+    :param acted: clips of voices that are in no other split.
+    :param clips: the same clips.
     """
-    front_end = SpeechFrontEnd(load_whisper())
-    splits: dict[str, list[LabelledSpeech]] = {"train": [], "validation": [], "test": []}
-    for corpus in SPEECH_CORPORA:
-        for split, clips in by_voice(read_clips(data / corpus)).items():
-            heard = hear_clips(clips, front_end, work / "heard" / corpus / split)
-            labels = [clip.label for clip in clips]
-            splits[split].append(LabelledSpeech(heard, labels, [corpus] * len(clips)))
-    return {split: _joined(parts) for split, parts in splits.items()}
+
+    table: Sequence[Embedded]
+    acted: Voices
+    clips: Sequence[LabelledSound]
 
 
 def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
     """Train, choose on validation, score on test, and write the model folder.
 
-    :param recipe: says how the words are encoded; its description becomes the model's.
+    :param recipe: says how words and sound are encoded; its description becomes the model's.
     :param data: folder with `erc/` and the speech corpora.
     :param work: finished steps lie there.
     :param out: the model folder.
     """
+    if recipe.speech is None or recipe.speech.finetune is None:
+        raise InputError(f"recipe {recipe.name}: it has no speech.finetune, which a bundled model needs")
+    if not isinstance(recipe.speech.encoder, SpeechEncoderConfig):
+        raise InputError(f"recipe {recipe.name}: speech is of kind {recipe.speech.kind}, expected frames")
     text_run = train_text(recipe, data, work / out.name)
     text = TextEncoder.load(text_run / "encoder")
     heard = hear(data, work)
     meld = read_table(data / "erc" / "meld.csv")
-
-    seed_everything(SEED)
-    speech = SpeechEncoder(SpeechEncoderConfig())
-    statistics_alone = [_statistics_of(meld[split]) for split in ("train", "val")]
-    speech_history = train_speech(
-        speech,
-        _joined([heard["train"], statistics_alone[0]]),
-        _joined([heard["validation"], statistics_alone[1]]),
-        SpeechTuning(seed=SEED),
+    speech, speech_history = train_voice(
+        recipe.speech.encoder.model_copy(update={"classes": len(MELD_EMOTIONS)}),
+        recipe.speech.finetune,
+        [*heard["train"], *statistics_alone(meld["train"])],
+        [*heard["validation"], *statistics_alone(meld["val"])],
+        work / "voice",
     )
-    speech.half().float()  # what is scored is what the folder holds
-
-    conversations = {split: table_embedded(rows, text, speech) for split, rows in meld.items()}
-    acted = {split: voices(turns, speech) for split, turns in heard.items()}
-    validation = situations(conversations["val"], acted["validation"], text.dim)
+    front_end = SpeechFrontEnd()
+    splits = {
+        split: _Split(
+            table_embedded(meld[name], text, speech),
+            voices(Judged(speech, front_end, heard[split])),
+            heard[split],
+        )
+        for split, name in (("train", "train"), ("validation", "val"), ("test", "test"))
+    }
+    validation = situations(splits["validation"], text.dim)
+    seed_everything(SEED)  # whatever the steps before drew, or did not
     mixture = MisterE(MIXTURE)
     pairing = Pairing()
     mixture_history = train_mixture(
         mixture,
-        lambda epoch: pairing.epoch(conversations["train"], acted["train"], SEED + epoch),
+        lambda epoch: pairing.epoch(splits["train"].table, splits["train"].acted, SEED + epoch),
         lambda model: {name: score(model, turns) for name, turns in validation.items()},
         MixtureTuning(seed=SEED),
     )
-    mixture.half().float()
+    mixture.half().float()  # what is scored is what the folder holds
     calibration = Calibration(
-        both=fit_temperature(*_logits(mixture, [*validation["text and statistics"], *validation[PAIRED]])),
-        speech=fit_temperature(*_logits(mixture, validation["voice"])),
-        text=fit_temperature(*_logits(mixture, validation["text"])),
+        both=_temperature(mixture, [*validation["text and statistics"], *validation[PAIRED]]),
+        speech=_temperature(mixture, [*validation["voice"], *_together(splits["validation"], text.dim)]),
+        text=_temperature(mixture, validation["text"]),
     )
-    temperatures = {
-        "text": calibration.text,
-        "text and statistics": calibration.both,
-        PAIRED: calibration.both,
-        "voice": calibration.speech,
-    }
-    tests = {
-        name: (turns, temperatures[name])
-        for name, turns in situations(conversations["test"], acted["test"], text.dim).items()
-    }
-    tests |= {
-        f"voice: {corpus}": (acted_alone(acted["test"], text.dim, places), calibration.speech)
-        for corpus, places in _places(acted["test"].groups).items()
-    }
     text_result = json.loads((text_run / "result.json").read_text(encoding="utf-8"))
     config = FolderConfig(
         name=out.name,
@@ -155,7 +156,8 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
         training={
             "text": {"corpus": "MELD", "split": "official", "selection": "val", "seed": SEED}
             | {"encoder": text_result["recipe"]["encoder"], "finetune": text_result["recipe"]["finetune"]},
-            "speech": {"corpora": [*SPEECH_CORPORA, "MELD statistics"], "split": "70/15/15 by voice"},
+            "speech": {"corpora": [*CORPORA, "MELD statistics"], "split": "70/15/15 by voice"}
+            | {"finetune": recipe.speech.finetune.model_dump(mode="json")},
             "mixture": {"selection": "mean of four validation situations", "pairs": vars(pairing)},
             "validation": {
                 "text": text_result["history"],
@@ -163,55 +165,83 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
                 "mixture": mixture_history,
             },
         },
-        scores=test_scores(mixture, tests, MELD_EMOTIONS),
+        scores=test_scores(mixture, tests(splits["test"], text.dim, calibration), MELD_EMOTIONS),
         terms="research, non-commercial: MELD is TV content; RAVDESS and nEMO are CC BY-NC-SA 4.0",
     )
     ModelFolder(config, text, speech, mixture).save(out)
     write_card(out)
 
 
-def situations(conversations: list[Embedded], acted: Voices, text_dim: int) -> dict[str, list[Embedded]]:
+def situations(split: _Split, text_dim: int) -> dict[str, list[Embedded]]:
     """Show a split in the four situations that the model has to master.
 
-    :param conversations: of MELD.
-    :param acted: clips of voices of the same split.
+    :param split: what is shown.
     :param text_dim: width of the text embedding.
     """
     random = np.random.default_rng(SEED)
+    everywhere = [torch.ones(len(one), dtype=torch.bool) for one in split.table]
     return {
-        "text": [without(one, speech=torch.ones(len(one), dtype=torch.bool)) for one in conversations],
-        "text and statistics": conversations,
-        PAIRED: [with_voices(one, acted, Pairing().agree, random) for one in conversations],
-        "voice": acted_alone(acted, text_dim),
+        "text": [without(one, speech=all_) for one, all_ in zip(split.table, everywhere, strict=True)],
+        "text and statistics": list(split.table),
+        PAIRED: [with_voices(one, split.acted, Pairing().agree, random) for one in split.table],
+        "voice": acted_alone(split.acted, text_dim),
     }
 
 
-def _logits(mixture: MisterE, conversations: list[Embedded]) -> tuple[torch.Tensor, torch.Tensor]:
-    logits, _, labels = judge(mixture, conversations)
-    return logits, labels
+def tests(split: _Split, text_dim: int, calibration: Calibration) -> dict[str, Situation]:
+    """Show the test split in the same situations, and what a card tells besides.
+
+    :param split: what is shown.
+    :param text_dim: width of the text embedding.
+    :param calibration: fitted on validation.
+    """
+    shown = situations(split, text_dim)
+    of = {"text": calibration.text, "voice": calibration.speech}
+    voice = np.array([one.voice for one in split.clips])
+    found = {
+        name: Situation(turns, of.get(name, calibration.both), voice.tolist() if name == "voice" else None)
+        for name, turns in shown.items()
+    }
+    random = np.random.default_rng(SEED)
+    for name, agree in (("pairs that agree", 1.0), ("pairs that disagree", 0.0)):
+        pairs = [with_voices(one, split.acted, agree, random, otherwise=True) for one in split.table]
+        found[f"{name} (the words' label)"] = Situation(pairs, calibration.both)
+    for title, places in _parts(split.clips).items():
+        units, where = voice[places].tolist(), places.tolist()
+        alone = acted_alone(split.acted, text_dim, where)
+        # of read speech, which is all neutral, only a free choice tells anything
+        acted = not title.startswith(PLAIN)
+        found[f"voice: {title}"] = Situation(alone, calibration.speech, units, present=acted)
+        if acted and title in {str(group) for group in split.acted.groups}:
+            together = acted_together(split.acted, text_dim, where)
+            found[f"voice: {title}, as one recording"] = Situation(
+                together, calibration.speech, units, present=True
+            )
+    return found
 
 
-def _places(groups: Sequence[str]) -> dict[str, list[int]]:
-    return {name: [i for i, group in enumerate(groups) if group == name] for name in sorted(set(groups))}
+def _together(split: _Split, text_dim: int) -> list[Embedded]:
+    """The clips of each acted corpus as one recording."""
+    shown: list[Embedded] = []
+    for title, places in _parts(split.clips).items():
+        if title in set(split.acted.groups.tolist()) - {PLAIN}:
+            shown += acted_together(split.acted, text_dim, places.tolist())
+    return shown
 
 
-def _statistics_of(conversations: list[TableConversation]) -> LabelledSpeech:
-    """Turns of a table as statistics without frames; those whose clip is missing are left out."""
-    heard, labels = [], []
-    for one in conversations:
-        for row, label, present in zip(centred(one.statistics), one.labels, one.heard, strict=True):
-            if present:
-                heard.append(Heard(None, row))
-                labels.append(label)
-    return LabelledSpeech(heard, labels, ["meld"] * len(heard))
+def _parts(clips: Sequence[LabelledSound]) -> dict[str, NDArray[np.int64]]:
+    """Clips by corpus, and by the gender of the voice where the corpus tells."""
+    parts: dict[str, list[int]] = {}
+    for i, one in enumerate(clips):
+        parts.setdefault(one.group, []).append(i)
+        if one.gender:
+            parts.setdefault(f"{one.group}, {one.gender}", []).append(i)
+    return {title: np.array(parts[title]) for title in sorted(parts)}
 
 
-def _joined(parts: Sequence[LabelledSpeech]) -> LabelledSpeech:
-    return LabelledSpeech(
-        [turn for part in parts for turn in part.heard],
-        [label for part in parts for label in part.labels],
-        [group for part in parts for group in part.groups],
-    )
+def _temperature(mixture: MisterE, conversations: Sequence[Embedded]) -> float:
+    judged = judge(mixture, conversations)
+    return fit_temperature(judged.logits, judged.labels)
 
 
 def main() -> None:
@@ -219,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--recipe", type=Path, required=True, help="such as recipes/meld/mini.yaml")
+    parser.add_argument("--recipe", type=Path, required=True, help="such as recipes/mini.yaml")
     parser.add_argument("--data", type=Path, required=True, help="folder with erc/, ravdess/, nemo/, …")
     parser.add_argument("--work", type=Path, required=True, help="keeps finished steps")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")

@@ -13,54 +13,61 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mister_e.encoders.front_end import Heard, centred
+from mister_e.encoders.front_end import Heard
 from mister_e.encoders.speech import SpeechEncoder
 from mister_e.encoders.text import TextEncoder
+from mister_e.training.batching import balanced_draws
 from mister_e.training.mixture import Embedded
-from mister_e.training.speech import LabelledSpeech, balanced_draws
+from mister_e.training.speech import PLAIN, Judged
 from mister_e.training.turns import TableConversation
 
 
 @dataclass(frozen=True)
 class Voices:
-    """Acted clips, embedded.
+    """Acted clips, heard and pooled; what they become depends on the recording they are put in.
 
-    :param speech: `[N, Ds]`.
+    :param encoder: trained.
+    :param pooled: `[N, 768]`.
+    :param statistics: float32 `[N, 8]`.
     :param labels: int64 `[N]`.
-    :param groups: the corpus of each.
+    :param groups: the corpus of each, `[N]`.
     """
 
-    speech: Tensor
+    encoder: SpeechEncoder
+    pooled: Tensor
+    statistics: NDArray[np.float32]
     labels: Tensor
-    groups: Sequence[str]
+    groups: NDArray[np.str_]
+
+    @torch.inference_mode()
+    def recording(self, positions: Sequence[int]) -> Tensor:
+        """Embed some clips as the turns of one recording, `[T, Ds]`."""
+        return self.encoder.embed_recording(self.pooled[positions], self.statistics[positions]).clone()
 
 
+@torch.inference_mode()
 def table_embedded(
     conversations: Sequence[TableConversation], text: TextEncoder, speech: SpeechEncoder
 ) -> list[Embedded]:
-    """Embed a table's conversations: words, and statistics without frames.
+    """Embed a table's conversations: words, and statistics without sound.
 
     :param conversations: T turns each.
     :param text: fine-tuned.
     :param speech: trained.
     """
-    words = [turn for one in conversations for turn in one.texts]
-    spoken = [bool(turn.strip()) for turn in words]
     embedded = text.embed_words([one.texts for one in conversations])
     result, first = [], 0
     for one in conversations:
         last = first + len(one)
-        statistics = torch.from_numpy(centred(one.statistics))
         pooled = speech.pool_heard([Heard(None, row) for row in one.statistics])
-        with torch.inference_mode():
-            sound = speech.eval().join(pooled, statistics)
         result.append(
             Embedded(
                 embedded[first:last].clone(),
-                sound.clone(),
-                torch.tensor(spoken[first:last]),
+                speech.eval().embed_recording(pooled, one.statistics).clone(),
+                torch.tensor([bool(turn.strip()) for turn in one.texts]),
                 torch.from_numpy(one.heard),
                 torch.tensor(one.labels),
             )
@@ -69,13 +76,15 @@ def table_embedded(
     return result
 
 
-def voices(turns: LabelledSpeech, speech: SpeechEncoder) -> Voices:
-    """Embed acted clips, each a recording of its own."""
-    pooled = speech.pool_heard(turns.heard)
-    statistics = torch.from_numpy(np.stack([turn.statistics for turn in turns.heard]))
-    with torch.inference_mode():
-        embedded = speech.eval().join(pooled, statistics)
-    return Voices(embedded.clone(), torch.tensor(turns.labels), turns.groups)
+def voices(judged: Judged) -> Voices:
+    """Pool acted clips."""
+    return Voices(
+        judged.encoder,
+        judged.encoder.eval().pool_heard(judged.heard),
+        np.stack([turn.statistics for turn in judged.heard]),
+        torch.from_numpy(judged.labels),
+        judged.groups,
+    )
 
 
 def acted_alone(acted: Voices, text_dim: int, positions: Sequence[int] | None = None) -> list[Embedded]:
@@ -86,33 +95,48 @@ def acted_alone(acted: Voices, text_dim: int, positions: Sequence[int] | None = 
     :param positions: which clips; None = all.
     """
     chosen = range(len(acted.labels)) if positions is None else positions
-    return [
-        Embedded(
-            torch.zeros(1, text_dim),
-            acted.speech[i : i + 1],
-            torch.tensor([False]),
-            torch.tensor([True]),
-            acted.labels[i : i + 1],
-        )
-        for i in chosen
-    ]
+    return [_wordless(acted.recording([i]), acted.labels[i : i + 1], text_dim) for i in chosen]
 
 
-def with_voices(conversation: Embedded, acted: Voices, agree: float, random: np.random.Generator) -> Embedded:
-    """Put acted clips in place of a conversation's own sound.
+def acted_together(acted: Voices, text_dim: int, positions: Sequence[int]) -> list[Embedded]:
+    """Each clip as a conversation of one turn without words, and all of them cut from one recording."""
+    speech = acted.recording(positions)
+    labels = acted.labels[list(positions)]
+    return [_wordless(speech[i : i + 1], labels[i : i + 1], text_dim) for i in range(len(positions))]
+
+
+def _wordless(speech: Tensor, labels: Tensor, text_dim: int) -> Embedded:
+    return Embedded(torch.zeros(1, text_dim), speech, torch.tensor([False]), torch.tensor([True]), labels)
+
+
+def with_voices(
+    conversation: Embedded,
+    acted: Voices,
+    agree: float,
+    random: np.random.Generator,
+    *,
+    otherwise: bool = False,
+) -> Embedded:
+    """Put acted clips of one corpus in place of a conversation's own sound, as one recording.
 
     :param conversation: `[T]` turns.
     :param acted: where the clips come from.
-    :param agree: chance that a clip has the turn's emotion; else it is any clip.
-    :param random: draws the clips.
+    :param agree: chance that a clip has the turn's emotion; else it is any clip of the corpus.
+    :param random: draws the corpus and the clips.
+    :param otherwise: take clips of another emotion where they do not agree, and not any.
     """
+    group = random.choice(np.unique(acted.groups[acted.groups != PLAIN]))
+    mine = np.flatnonzero(acted.groups == group)
+    labels = acted.labels.numpy()[mine]
     rows = []
-    for label in conversation.labels:
-        same = torch.nonzero(acted.labels == label).flatten()
-        pool = same if len(same) and random.random() < agree else torch.arange(len(acted.labels))
-        rows.append(acted.speech[pool[int(random.integers(len(pool)))]])
+    for label in conversation.labels.tolist():
+        same = mine[labels == label]
+        pool = mine[labels != label] if otherwise else mine
+        if len(same) and random.random() < agree:
+            pool = same
+        rows.append(int(pool[random.integers(len(pool))]))
     everywhere = torch.ones(len(conversation), dtype=torch.bool)
-    return replace(conversation, speech=torch.stack(rows), has_speech=everywhere)
+    return replace(conversation, speech=acted.recording(rows), has_speech=everywhere)
 
 
 def without(conversation: Embedded, *, speech: Tensor | None = None, text: Tensor | None = None) -> Embedded:
@@ -155,7 +179,7 @@ class Pairing:
         """
         random = np.random.default_rng(seed)
         shown = [self._show(conversation, acted, random) for conversation in table]
-        drawn = balanced_draws(acted.labels.tolist(), acted.groups, self.singles, seed)
+        drawn = balanced_draws(acted.labels.tolist(), acted.groups.tolist(), self.singles, seed)
         shown += acted_alone(acted, table[0].text.shape[1], drawn)
         return [shown[i] for i in random.permutation(len(shown))]
 

@@ -104,28 +104,46 @@ def train_mixture(
     return history
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What a mixture says of N labelled turns.
+
+    :param logits: `[N, C]`.
+    :param experts: `[N, 3, C]`.
+    :param gate: `[N, 3]`.
+    :param labels: int64 `[N]`.
+    :param conversations: int64 `[N]`, which conversation each turn is of.
+    """
+
+    logits: Tensor
+    experts: Tensor
+    gate: Tensor
+    labels: Tensor
+    conversations: Tensor
+
+
 @torch.inference_mode()
-def judge(mixture: MisterE, conversations: Sequence[Embedded]) -> tuple[Tensor, Tensor, Tensor]:
-    """Judge labelled turns.
+def judge(mixture: MisterE, conversations: Sequence[Embedded]) -> Judgement:
+    """Judge labelled turns, batch after batch.
 
     :param conversations: any number.
-    :return: over all their turns: logits `[N, C]`, gate `[N, 3]`, labels `[N]`.
     """
     mixture.eval()
-    logits, gates, labels = [], [], []
+    parts = []
     for first in range(0, len(conversations), 64):
         batch = pad(conversations[first : first + 64])
         output = run(mixture, batch)
-        logits.append(output.logits[batch.mask])
-        gates.append(output.gate[batch.mask])
-        labels.append(batch.labels[batch.mask])
-    return torch.cat(logits), torch.cat(gates), torch.cat(labels)
+        rows = torch.arange(first, first + len(batch.mask))[:, None].expand_as(batch.mask)
+        parts.append(
+            [one[batch.mask] for one in (output.logits, output.experts, output.gate, batch.labels, rows)]
+        )
+    return Judgement(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def score(mixture: MisterE, conversations: Sequence[Embedded]) -> float:
     """Weighted F1 over all turns, 0 to 100."""
-    logits, _, labels = judge(mixture, conversations)
-    return weighted_f1(labels.tolist(), logits.argmax(-1).tolist())
+    judged = judge(mixture, conversations)
+    return weighted_f1(judged.labels.tolist(), judged.logits.argmax(-1).tolist())
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

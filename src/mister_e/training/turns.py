@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -51,6 +52,7 @@ class ActedClip:
     :param label: position in the label set.
     :param start: first second heard.
     :param end: last second heard; None = to the end.
+    :param gender: "women" or "men", where the corpus tells.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class ActedClip:
     label: int
     start: float = 0.0
     end: float | None = None
+    gender: str = ""
 
 
 def read_table(path: Path) -> dict[str, list[TableConversation]]:
@@ -105,11 +108,25 @@ def read_clips(folder: Path) -> list[ActedClip]:
         raise InputError(f"{manifest}: missing; expected a folder of clips with a manifest")
     clips = []
     for row in pl.read_csv(manifest).iter_rows(named=True):
-        name = SYNONYMS.get(row["emotion"], row["emotion"])
+        # read speech has no label: it is taken as neutral in training alone
+        name = "neutral" if row["emotion"] == PLAIN else SYNONYMS.get(row["emotion"], row["emotion"])
         if name in MELD_EMOTIONS:
-            clip = ActedClip(folder / row["file"], row["corpus"], row["speaker"], MELD_EMOTIONS.index(name))
+            clip = ActedClip(
+                folder / row["file"],
+                row["corpus"],
+                row["speaker"],
+                MELD_EMOTIONS.index(name),
+                gender=_gender(row),
+            )
             clips += [clip] if row["emotion"] != PLAIN else _pieces(clip, row["seconds"])
     return clips
+
+
+def _gender(row: Mapping[str, Any]) -> str:
+    """Gender of the voice, where the manifest or the naming of RAVDESS (even = women) tells it."""
+    if row["corpus"] == "ravdess":
+        return ("women", "men")[int(row["speaker"][-2:]) % 2]
+    return {"f": "women", "m": "men"}.get(row.get("gender") or "", "")
 
 
 def _pieces(clip: ActedClip, seconds: float) -> list[ActedClip]:
