@@ -48,7 +48,7 @@ def robust(heard: dict[str, list[LabelledSound]], model: str) -> dict[str, Any]:
             random = np.random.default_rng(0)
             changed = [_changed(one, condition(one.sound, random)) for one in clips]
             acted = voices(Judged(loaded.speech_encoder, front_end, changed))
-            logits = judge(loaded.mixture, acted_alone(acted, loaded.text_encoder.dim)).logits
+            logits = judge(loaded.mixture, acted_alone(acted, loaded.text_encoder.dim)).logits.clone()
             logits[:, [i for i in range(logits.shape[1]) if i not in set(truth)]] = -1e9
             chosen = logits.argmax(-1).tolist()
             plain = plain or chosen
