@@ -13,12 +13,13 @@ from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS
 from mister_e.training.finetune import FinetuneSettings
 from mister_e.training.mix import acted_alone, acted_together, voices
-from mister_e.training.speech import PLAIN, Judged, LabelledSound, group_scores
+from mister_e.training.speech import PLAIN, Draws, Judged, LabelledSound, group_scores
 from mister_e.training.turns import TableConversation
 from mister_e.training.voice import hear, statistics_alone, train_voice
 
 CONFIG = SpeechEncoderConfig(rank=1, embedding_dim=8, attention_hidden=4, classes=7, loudness=False)
 SETTINGS = FinetuneSettings(epochs=1, rate=1e-3, trackers=())
+DRAWS = Draws(clips=16, batch=8)
 
 
 def write(path, pitch, seconds):
@@ -90,10 +91,10 @@ def test_training_is_done_once_and_for_these_settings_alone(heard, tmp_path):
     )
     train = [*heard["train"], *statistics_alone([table])]
     assert [one.statistics[1] for one in train[-2:]] == [-0.5, 0.5]
-    encoder, rows = train_voice(CONFIG, SETTINGS, train, heard["validation"], tmp_path)
+    encoder, rows = train_voice(CONFIG, SETTINGS, train, heard["validation"], tmp_path, draws=DRAWS)
     assert set(rows[0]) >= {"ravdess", "ravdess: together", PLAIN}
     assert f"{PLAIN}: together" not in rows[0]
-    again, same = train_voice(CONFIG, SETTINGS, train, heard["validation"], tmp_path)
+    again, same = train_voice(CONFIG, SETTINGS, train, heard["validation"], tmp_path, draws=DRAWS)
     assert same == rows
     judged = Judged(again, SpeechFrontEnd(), heard["test"])
     assert group_scores(judged) == group_scores(Judged(encoder, SpeechFrontEnd(), heard["test"]))
@@ -103,9 +104,11 @@ def test_training_is_done_once_and_for_these_settings_alone(heard, tmp_path):
     assert len(alone) == len(together) == len(heard["test"])
     assert not np.allclose(alone[0].speech, together[0].speech)
     with pytest.raises(InputError, match="encoder"):
-        train_voice(CONFIG.model_copy(update={"rank": 2}), SETTINGS, train, heard["validation"], tmp_path)
+        train_voice(
+            CONFIG.model_copy(update={"rank": 2}), SETTINGS, train, heard["validation"], tmp_path, draws=DRAWS
+        )
     with pytest.raises(InputError, match="clips_sha256"):
-        train_voice(CONFIG, SETTINGS, train[:-1], heard["validation"], tmp_path)
+        train_voice(CONFIG, SETTINGS, train[:-1], heard["validation"], tmp_path, draws=DRAWS)
 
 
 def test_statistics_alone_are_scored_as_they_were_trained():

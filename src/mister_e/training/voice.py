@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from mister_e.encoders.front_end import centred
@@ -22,6 +23,8 @@ from mister_e.training.turns import TableConversation, by_voice, read_clips
 CORPORA = ("ravdess", "nemo", "emogator", "librispeech")
 #: How often a corpus is drawn: read speech is all neutral, and all that is read must not be.
 SHARES: Mapping[str, float] = {"ravdess": 0.32, "nemo": 0.33, "emogator": 0.25, PLAIN: 0.1}
+
+DRAWS = Draws(shares=SHARES)
 
 
 def hear(data: Path, work: Path, corpora: Sequence[str] = CORPORA) -> dict[str, list[LabelledSound]]:
@@ -54,9 +57,12 @@ def train_voice(
     train: Sequence[LabelledSound],
     validation: Sequence[LabelledSound],
     run: Path,
+    *,
+    draws: Draws = DRAWS,
 ) -> tuple[SpeechEncoder, list[dict[str, float]]]:
     """Train the speech encoder, or load it where that is done.
 
+    :param draws: what an epoch sees.
     :param run: folder of the run; gets `encoder/` and `history.json` at the end.
     :return: the encoder, in the half precision that a model folder keeps, and one row an epoch.
     :raises InputError: the folder holds a run of another encoder, other settings or other clips.
@@ -71,7 +77,7 @@ def train_voice(
             "part": "voice",
             "encoder": config.model_dump(mode="json"),
             "finetune": settings.model_dump(mode="json"),
-            "shares": dict(SHARES),
+            "draws": asdict(draws),
             "clips_sha256": clips.hexdigest(),
         },
     )
@@ -80,9 +86,7 @@ def train_voice(
         seed_everything(settings.seed)
         encoder = SpeechEncoder.from_base(config)
         neutral = MELD_EMOTIONS.index("neutral")
-        rows = train_speech(
-            encoder, train, validation, settings, run, draws=Draws(shares=SHARES), neutral=neutral
-        )
+        rows = train_speech(encoder, train, validation, settings, run, draws=draws, neutral=neutral)
         encoder.save(run / "encoder")
         write_text(history, json.dumps(rows, indent=1) + "\n")
     trained = SpeechEncoder.load(run / "encoder").half().float().eval()
