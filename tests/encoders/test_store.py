@@ -14,9 +14,8 @@ from mister_e.corpora import table
 from mister_e.encoders.base import embed
 from mister_e.encoders.features import FeaturesConfig, FeaturesEncoder
 from mister_e.encoders.store import EmbeddingStore
-from mister_e.encoders.text import TextEncoder
+from mister_e.encoders.text import TextEncoder, TextEncoderConfig
 from mister_e.errors import InputError
-from mister_e.pretrained import model_folder
 
 WORDS = ["Oh.", "Yes, I know that.", "No!", None, "What do you mean by that, exactly?", "Oh."]
 
@@ -48,7 +47,9 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mini():
-    return TextEncoder.load(model_folder("mini") / "text").eval()
+    """An encoder that reads each turn alone: the same words are the same embedding."""
+    torch.manual_seed(0)
+    return TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", embedding_dim=256)).eval()
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_what_is_read_is_what_the_encoder_says(corpus, mini, tmp_path):
 def test_another_encoder_is_refused_and_both_are_named(corpus, mini, tmp_path):
     store = EmbeddingStore.create(tmp_path / "store", corpus)
     store.add(corpus, mini, name="mine")
-    other = TextEncoder.load(model_folder("mini") / "text")
+    other = TextEncoder.from_base(mini.config)
     with torch.no_grad():
         next(iter(other.project.parameters())).add_(1)
     with pytest.raises(InputError) as told:
@@ -146,8 +147,7 @@ from pathlib import Path
 from mister_e.corpora.store import Corpus
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.encoders.text import TextEncoder
-from mister_e.pretrained import model_folder
-encoder = TextEncoder.load(model_folder("mini") / "text")
+encoder = TextEncoder.load(Path(sys.argv[3]))
 encoder.batch_cost = 1
 corpus = Corpus.load(sys.argv[1])
 def told(stage, done, total):
@@ -160,7 +160,9 @@ def test_a_killed_run_keeps_its_shards(corpus, counted, tmp_path):
     encoder, seen = counted
     script, store = tmp_path / "slow.py", tmp_path / "store"
     script.write_text(SLOW)
-    with subprocess.Popen([sys.executable, str(script), str(corpus.folder), str(store)]) as run:
+    saved = tmp_path / "encoder"
+    encoder.save(saved, dtype=torch.float32)
+    with subprocess.Popen([sys.executable, str(script), str(corpus.folder), str(store), str(saved)]) as run:
         while run.poll() is None and len(list(store.glob("text/*.safetensors"))) < 2:
             time.sleep(0.01)
         os.kill(run.pid, signal.SIGKILL)
