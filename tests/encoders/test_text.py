@@ -38,7 +38,8 @@ def test_batching_and_order_change_nothing(mini):
 def test_long_texts_are_cut_at_max_tokens(mini):
     words = "word " * 1000
     (prompt,) = mini.prompts([[words]])
-    assert prompt.cost == mini.config.max_tokens
+    # the mark of the prompt's start stands before the turn
+    assert prompt.cost == 1 + mini.config.max_tokens
     assert torch.isfinite(mini.embed([words])).all()
     assert mini.is_cut(words)
     assert not mini.is_cut("word " * 50)
