@@ -1,9 +1,8 @@
 """Write the generated parts of README.md, docs/data.md and docs/results.md: `python benchmarks/tables.py`.
 
 Each part stands between two comments; `--check` changes nothing and fails where one is out of date.
-The numbers come from the models' `config.json` and from `benchmarks/speed.json`; `speed_long.json` is
-`benchmarks/speed.py --minutes 180 --runs 1 --ways analyze`. Scores come from `benchmarks/results/*.json`,
-one file a corpus, see `results`.
+The numbers come from the models' `config.json` and from `benchmarks/speed.json`. Scores come from
+`benchmarks/results/*.json`, one file a corpus, see `results`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ CHOICES = ROOT / "benchmarks" / "choices.json"
 STAGE2 = ROOT / "benchmarks" / "stage2.json"
 VOICES = ROOT / "benchmarks" / "voices.json"
 TRAIN_PAGE = ROOT / "docs" / "train.md"
-LONG = ROOT / "benchmarks" / "speed_long.json"
 
 
 def models() -> str:
@@ -79,13 +77,9 @@ def speed() -> str:
             f"| {name} | {row['real_time_factor']:.3f} | {row['cpu_real_time_factor']:.3f} |"
             f" {row['load_seconds']:.1f} | {row['peak_rss_gb']:.2f} |"
         )
-    long = json.loads(LONG.read_text(encoding="utf-8"))
-    whole = long["analyze"]
     lines += [
         "",
         f"Of the whole analysis: {shares(result)}.",
-        f"A recording of {long['minutes'] / 60:g} hours, analysed whole once:"
-        f" {whole['real_time_factor']:.3f} s a second of sound, peak memory {whole['peak_rss_gb']:.2f} GB.",
     ]
     return "\n".join(lines)
 

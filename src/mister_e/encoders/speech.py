@@ -26,7 +26,7 @@ from mister_e.encoders.front_end import (
     save_heard,
 )
 from mister_e.encoders.pooling import AttentiveStatisticsPooling
-from mister_e.encoders.speech_batches import by_length, collate, cropped, on_grid
+from mister_e.encoders.speech_batches import ROWS, by_length, collate, cropped, on_grid
 from mister_e.encoders.turn_sound import TurnSound, digest
 from mister_e.encoders.weights import load_strictly
 from mister_e.encoders.whisper import LAYERS, WIDTH, WhisperStates
@@ -256,7 +256,7 @@ class SpeechEncoder(UtteranceEncoder):
         :return: `[N, 768]`; NaN where the sound is missing.
         """
         pooled = torch.full((len(mels), self.pool.width), torch.nan, device=mels.device)
-        for batch in by_length(lengths.tolist(), self.batch_cost):
+        for batch in by_length(lengths.tolist(), ROWS):
             longest = on_grid(int(lengths[batch[0]]))
             pooled[batch] = self._pooled(mels[batch, :longest], lengths[batch])
         return pooled
@@ -345,7 +345,7 @@ class SpeechEncoder(UtteranceEncoder):
         return torch.where(self.logarithmic, statistics.clamp(min=1e-2).log(), statistics)
 
     @torch.inference_mode()
-    def pool_heard(self, heard: Sequence[Heard], *, batch_rows: int = 20_000) -> Tensor:
+    def pool_heard(self, heard: Sequence[Heard], *, batch_rows: int = ROWS) -> Tensor:
         """Pool what was heard, in batches of like length.
 
         :param heard: N turns of the front end.

@@ -16,6 +16,8 @@ from mister_e.errors import InputError
 #: Batches are as long as a multiple of so many rows: torch keeps memory for every shape that it has met,
 #: and a recording of hours meets all.
 GRID = 50
+#: Mel rows that run at once, pads included: 30 s of sound stay in the caches, and more take twice as long.
+ROWS = 3000
 
 
 def on_grid(length: int) -> int:
