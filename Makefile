@@ -30,7 +30,7 @@ bench: .venv/.tests  ## speed and memory, written to benchmarks/ and to the READ
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/python benchmarks/tables.py
 
-mini: .venv/.tests  ## train the bundled models: make mini DATA=DIR; two hours on two cores, and it goes on where it was
+mini: .venv/.tests  ## train the bundled models: make mini DATA=DIR; some hours on two cores, and it goes on where it was
 	for name in mini mini-llm; do $(BIN)/python -m mister_e.training.mini --recipe recipes/$$name.yaml \
 	    --data $(DATA) --work runs/bundle --out src/mister_e/pretrained/$$name || exit 1; done
 

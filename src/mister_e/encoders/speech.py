@@ -69,7 +69,8 @@ class SpeechEncoderConfig(BaseModel):
 class SpeechEncoder(UtteranceEncoder):
     """Layers of an adapted Whisper, weighted and pooled, relative to the recording, joined with prosody.
 
-    A conversation is one example: pooled states and loudness count relative to those of its turns. The
+    A conversation is one example: pooled states and loudness (see `loudness` of the configuration) count
+    relative to those of its turns. The
     mean and spread of a recording tell its microphone, room and voices more than any emotion; they are
     those of the recording as far as it has turns, and typical ones as far as it lacks them (`SHRINK`).
 
