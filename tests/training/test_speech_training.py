@@ -82,9 +82,13 @@ def test_recordings_are_mixed_from_the_moments_of_their_emotions():
     # both corpora, both emotions, and the noise of either
     torch.testing.assert_close(spread, torch.full((4,), (25 + 1 + 1) ** 0.5), atol=0.5, rtol=0)
     means, spreads = recordings.draw(torch.ones(4000, dtype=torch.long), np.random.default_rng(0))
-    assert means.min() > 5
+    assert means.min() > -1
     assert means.max() < 13
     assert (spreads > 0.5).all()
+    # four in ten have company of any corpus, here of the other one every second time: two thirds of these
+    # are in a recording, and half of that counts the recording alone
+    apart = means.max(1).values < 3
+    assert float(apart.float().mean()) == pytest.approx(0.4 / 2 * (1 / 3 + 1 / 6), abs=0.03)
     # a third is alone, and has the typical mean
     alone = (means - mean).abs().max(1).values < 1e-4
     assert float(alone.float().mean()) == pytest.approx(1 / 3, abs=0.04)
@@ -96,6 +100,14 @@ def test_an_emotion_that_a_corpus_lacks_is_no_part_of_its_recordings():
     means, spreads = recordings.draw(torch.zeros(50, dtype=torch.long), np.random.default_rng(0))
     torch.testing.assert_close(means, torch.full((50, 2), 5.0))
     assert torch.isfinite(spreads).all()
+
+
+def test_a_corpus_that_was_not_met_yet_is_no_company():
+    recordings = Recordings(3, 2, 4, neutral=None)
+    recordings.update(torch.randn(60, 4) + 5, torch.ones(60, dtype=torch.long), torch.arange(60) % 2)
+    means, spreads = recordings.draw(torch.ones(200, dtype=torch.long), np.random.default_rng(0))
+    assert means.min() > 3
+    assert spreads.min() > 0.3
 
 
 def test_the_speech_encoder_learns_resumes_and_takes_statistics_alone(tmp_path):

@@ -2,7 +2,8 @@
 
 A corpus of acted clips is balanced, a call is mostly neutral. So that an encoder which takes the recording
 off its turns masters both, a clip of training is shown among a random company: of its corpus, in random
-shares of the emotions, or as if alone.
+shares of the emotions, or as if alone. Some are put among clips of another corpus: how a clip differs from
+those must not tell its emotion, or all that is like no corpus of training would be taken for one emotion.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+#: Share of the clips that are heard in the company of another corpus.
+_STRANGERS = 0.4
 #: Of how many clips the running means of a corpus and an emotion are made, about.
 _MEMORY = 10
 
@@ -61,10 +64,14 @@ class Recordings:
 
         Of three clips about one is alone, and has the typical ones; one is in a whole recording; one is in
         a short one, and has a mixture of both. In the recordings of four in ten, most turns are neutral.
+        Four in ten are those of another corpus.
 
-        :param corpora: int64 `[N]`, whose company the clip is in.
+        :param corpora: int64 `[N]`, those of the clips.
         """
         count, classes = len(corpora), self.seen.shape[1]
+        met = (self.seen.sum(1) > 0).nonzero().flatten()
+        others = met[torch.from_numpy(random.integers(len(met), size=count))]
+        corpora = torch.where(torch.from_numpy(random.random(count)) < _STRANGERS, others, corpora)
         # shares of the emotions: from the simplex, and rather from near its corners
         shares = torch.from_numpy(random.dirichlet([0.7] * classes, count).astype(np.float32))
         kind, company, length = torch.from_numpy(random.random((3, count, 1)).astype(np.float32))
