@@ -1,12 +1,14 @@
 """The encoder in torch is CTranslate2's, layer after layer; its file is read with care."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from mister_e.encoders.front_end import load_whisper
 from mister_e.encoders.weights import wheel_folder
-from mister_e.encoders.whisper import WhisperStates, read_ctranslate2
+from mister_e.encoders.whisper import LowRank, WhisperStates, read_ctranslate2
 from mister_e.errors import InputError
 
 
@@ -60,6 +62,36 @@ def test_an_untrained_update_changes_nothing_and_the_base_is_not_kept(whisper):
     assert not whisper.state_dict()
     assert all(name.endswith((".up", ".down")) for name in adapted.state_dict())
     assert all(parameter.requires_grad for parameter in adapted.parameters())
+
+
+def test_the_update_counts_the_same_in_training_and_in_use_whatever_changed_it():
+    layer = LowRank(6, 5, 2)
+    layer.weight.copy_(torch.randn(5, 6))
+    layer.bias.copy_(torch.randn(5))
+    states = torch.randn(3, 6)
+
+    def check():
+        whole = layer.weight + 2 * layer.up @ layer.down
+        expected = states @ whole.T + layer.bias
+        torch.testing.assert_close(layer(states), expected)
+        with torch.inference_mode():
+            torch.testing.assert_close(layer(states), expected)
+        with torch.no_grad():
+            torch.testing.assert_close(layer(states), expected)
+
+    check()
+    torch.nn.init.normal_(layer.up)
+    check()
+    optimizer = torch.optim.AdamW(layer.parameters(), 0.1)
+    layer(states).square().sum().backward()
+    optimizer.step()
+    check()
+    layer.load_state_dict({name: torch.randn_like(value) for name, value in layer.state_dict().items()})
+    check()
+    layer.half().float()
+    check()
+    layer = copy.deepcopy(layer)
+    check()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x06\0\0\0\x04\0abc", b"\x07" + b"\0" * 40, b"PK" * 100])

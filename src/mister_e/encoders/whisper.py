@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,11 +31,13 @@ _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 class LowRank(nn.Module):
     """A frozen linear layer with a trained update of low rank (Hu et al. 2022); of rank 0 there is none.
 
-    The frozen weight belongs to the base: it is not among the weights that are saved.
+    The frozen weight belongs to the base: it is not among the weights that are saved. Where no gradient is
+    wanted, both count as one matrix, which is kept until either changes.
     """
 
     weight: Tensor
     bias: Tensor
+    _joined: tuple[tuple[int, int], Tensor] | None
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:
         super().__init__()
@@ -44,11 +47,28 @@ class LowRank(nn.Module):
         if rank:
             self.down = nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
             self.up = nn.Parameter(torch.zeros(outputs, rank))
+        self._joined = None
 
     def forward(self, states: Tensor) -> Tensor:
         """Map `[…, inputs]` to `[…, outputs]`."""
-        result = F.linear(states, self.weight, self.bias)
-        return result + F.linear(F.linear(states, self.down), self.up) * 2 if self.rank else result
+        if not self.rank:
+            return F.linear(states, self.weight, self.bias)
+        if torch.is_grad_enabled():
+            result = F.linear(states, self.weight, self.bias)
+            return result + F.linear(F.linear(states, self.down), self.up) * 2
+        return F.linear(states, self._whole(), self.bias)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self._joined = None  # the device or the precision changes, which no version tells
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def _whole(self) -> Tensor:
+        """The weight with its update `[outputs, inputs]`."""
+        versions = (self.up._version, self.down._version)
+        if self._joined is None or self._joined[0] != versions:
+            with torch.inference_mode(False), torch.no_grad():  # an ordinary tensor, for whoever comes next
+                self._joined = versions, torch.addmm(self.weight, self.up, self.down, alpha=2)
+        return self._joined[1]
 
 
 class _Norm(nn.Module):
