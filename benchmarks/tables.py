@@ -298,6 +298,18 @@ def voices() -> str:
         f"| {name} | {row['clips']:,} | {len(row['emotions'])} | {row['alone']:.1f} | {row['together']:.1f} |"
         for name, row in cross.items()
     ]
+    lines += [
+        "",
+        "| trained without a corpus, scored on its training and validation voices | clips | emotions |"
+        " each alone | as one recording |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {row['clips']:,} | {', '.join(row['emotions'])} | {row['alone']:.1f} |"
+        f" {row['together']:.1f} |"
+        for name, kinds in result["unseen"].items()
+        for row in kinds.values()
+    ]
     return "\n".join(lines)
 
 
