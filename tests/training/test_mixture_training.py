@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from mister_e.training.mixture import (
     score,
     train_mixture,
 )
+from mister_e.training.speech import PLAIN
 
 CLASSES, TEXT, SPEECH = 3, 6, 4
 CONFIG = MixtureConfig(
@@ -124,6 +127,25 @@ def test_clips_alone_are_conversations_of_one_turn():
     assert torch.equal(judged.gate, torch.tensor([[1.0, 0.0, 0.0]]).expand(12, 3))
     assert torch.equal(judged.labels, voices().labels)
     assert judged.conversations.tolist() == list(range(12))
+
+
+def test_read_speech_is_shown_as_recordings_in_which_all_is_neutral():
+    acted = voices()
+    plain = replace(acted, groups=np.where(acted.labels.numpy() == 0, PLAIN, acted.groups))
+    base = Embedded(
+        torch.randn(3, TEXT),
+        torch.randn(3, SPEECH),
+        torch.ones(3, dtype=torch.bool),
+        torch.ones(3, dtype=torch.bool),
+        torch.tensor([0, 1, 2]),
+    )
+    shown = Pairing(singles=5, plain=20).epoch([base] * 4, plain, 3)
+    assert len(shown) == 4 + 5 + 20
+    recordings = [one for one in shown if len(one) >= 4]
+    assert len(recordings) == 20
+    assert not any(one.has_text.any() or one.labels.any() or not one.has_speech.all() for one in recordings)
+    assert len({len(one) for one in recordings}) > 5
+    assert len(Pairing(singles=5, plain=20).epoch([base] * 4, acted, 3)) == 4 + 5
 
 
 def test_the_temperature_mends_what_was_stretched():

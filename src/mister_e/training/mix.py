@@ -95,18 +95,13 @@ def acted_alone(acted: Voices, text_dim: int, positions: Sequence[int] | None = 
     :param positions: which clips; None = all.
     """
     chosen = range(len(acted.labels)) if positions is None else positions
-    return [_wordless(acted.recording([i]), acted.labels[i : i + 1], text_dim) for i in chosen]
+    return [wordless(acted, text_dim, [i]) for i in chosen]
 
 
 def acted_together(acted: Voices, text_dim: int, positions: Sequence[int]) -> list[Embedded]:
     """Each clip as a conversation of one turn without words, and all of them cut from one recording."""
-    speech = acted.recording(positions)
-    labels = acted.labels[list(positions)]
-    return [_wordless(speech[i : i + 1], labels[i : i + 1], text_dim) for i in range(len(positions))]
-
-
-def _wordless(speech: Tensor, labels: Tensor, text_dim: int) -> Embedded:
-    return Embedded(torch.zeros(1, text_dim), speech, torch.tensor([False]), torch.tensor([True]), labels)
+    whole = wordless(acted, text_dim, positions)
+    return [Embedded(*(one[i : i + 1] for one in vars(whole).values())) for i in range(len(positions))]
 
 
 def with_voices(
@@ -139,6 +134,18 @@ def with_voices(
     return replace(conversation, speech=acted.recording(rows), has_speech=everywhere)
 
 
+def wordless(acted: Voices, text_dim: int, positions: Sequence[int]) -> Embedded:
+    """Some clips as the turns of one conversation without words.
+
+    :param acted: where the clips come from.
+    :param text_dim: width of the text embedding that is missing.
+    :param positions: which clips, T of them.
+    """
+    there = torch.ones(len(positions), dtype=torch.bool)
+    nothing = torch.zeros(len(positions), text_dim)
+    return Embedded(nothing, acted.recording(positions), ~there, there, acted.labels[list(positions)])
+
+
 def without(conversation: Embedded, *, speech: Tensor | None = None, text: Tensor | None = None) -> Embedded:
     """Take modalities away at some turns; a turn that would lose both keeps its own.
 
@@ -169,9 +176,13 @@ class Pairing:
     text_alone: float = 0.25
     dropped: float = 0.1
     singles: int = 1500
+    plain: int = 60
 
     def epoch(self, table: Sequence[Embedded], acted: Voices, seed: int) -> list[Embedded]:
-        """Draw an epoch: every conversation once, and `singles` clips alone.
+        """Draw an epoch: every conversation once, `singles` clips alone, `plain` recordings of read speech.
+
+        The last are 4 to 24 neutral turns without words: relative to a recording in which nothing happens,
+        small differences must not become emotions.
 
         :param table: MELD's conversations.
         :param acted: training clips.
@@ -181,6 +192,10 @@ class Pairing:
         shown = [self._show(conversation, acted, random) for conversation in table]
         drawn = balanced_draws(acted.labels.tolist(), acted.groups.tolist(), self.singles, seed)
         shown += acted_alone(acted, table[0].text.shape[1], drawn)
+        read = np.flatnonzero(acted.groups == PLAIN)
+        for _ in range(self.plain if len(read) else 0):
+            turns = random.choice(read, int(random.integers(4, 25))).tolist()
+            shown.append(wordless(acted, table[0].text.shape[1], turns))
         return [shown[i] for i in random.permutation(len(shown))]
 
     def _show(self, conversation: Embedded, acted: Voices, random: np.random.Generator) -> Embedded:
