@@ -83,6 +83,8 @@ SYNONYMS: Mapping[str, str] = {
     "joyful": "joy",
     "mad": "anger",
     "neu": "neutral",
+    "pleasant surprise": "surprise",
+    "pleasant_surprise": "surprise",
     "sad": "sadness",
     "scared": "fear",
     "sorrow": "sadness",
