@@ -71,7 +71,7 @@ def test_the_same_chance_gives_the_same_sound():
 
 def test_recordings_are_mixed_from_the_moments_of_their_emotions():
     torch.manual_seed(0)
-    recordings = Recordings(2, 3, 4, neutral=0)
+    recordings = Recordings(2, 3, 4, neutral=0, strangers=0.4)
     for _ in range(400):
         corpora, labels = torch.randint(0, 2, (64,)), torch.randint(0, 2, (64,))
         pooled = corpora[:, None] * 10.0 + labels[:, None] * 2.0 + torch.randn(64, 4)
@@ -102,11 +102,14 @@ def test_an_emotion_that_a_corpus_lacks_is_no_part_of_its_recordings():
     assert torch.isfinite(spreads).all()
 
 
-def test_a_corpus_that_was_not_met_yet_is_no_company():
-    recordings = Recordings(3, 2, 4, neutral=None)
+@pytest.mark.parametrize("met", [0, 1])
+def test_a_corpus_of_which_little_was_met_is_no_company(met):
+    recordings = Recordings(3, 2, 4, neutral=None, strangers=1.0)
     recordings.update(torch.randn(60, 4) + 5, torch.ones(60, dtype=torch.long), torch.arange(60) % 2)
+    few = torch.full((met,), 2)
+    recordings.update(torch.randn(met, 4), few, few * 0)
     means, spreads = recordings.draw(torch.ones(200, dtype=torch.long), np.random.default_rng(0))
-    assert means.min() > 3
+    assert means.min() > 2
     assert spreads.min() > 0.3
 
 

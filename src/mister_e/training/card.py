@@ -50,15 +50,15 @@ _DATA = """
   statistics (not the sound) of MELD's clips. Whole voices were held out for validation and test.
 * **Mixture**: trained on MELD's conversations as text alone, with MELD's statistics, and with acted
   clips put in place of MELD's own sound: of the turn's emotion or of any. Clips without words were shown
-  too, each alone, and readers as recordings in which all is neutral. Rare emotions weigh more than their
-  share. **No recording with both the words and the sound of a real conversation was used**: how the experts
-  are weighed on real calls is extrapolated.
+  too, each alone, and readers as recordings in which all is neutral. Turns of an emotion that is rare in
+  MELD weigh more, and neutral ones less. **No recording with both the words and the sound of a real
+  conversation was used**: how the experts are weighed on real calls is extrapolated.
 
-Epochs and settings were chosen on validation. Each full run of the training script scores the test splits
-at its end, with one seed; no choice was made by those scores. One thing was: that sound is taken relative to
-the recording was decided in trials that were trained without nEMO and scored on 800 of its clips, some of its
-test voice among them. How clips are put in company, and how much read speech there is, was decided by leaving
-one acted corpus out of the training and scoring on its training and validation voices.
+Epochs and settings were chosen on validation; how clips are put in company, and how much read speech there
+is, by leaving one acted corpus out of the training and scoring on its training and validation voices. Each
+full run of the training script scores the test splits at its end, with one seed; no choice was made by those
+scores. One thing was: that sound is taken relative to the recording was decided in trials that were trained
+without nEMO and scored on 800 of its clips, some of its test voice among them.
 """
 
 _LIMITS = """

@@ -11,7 +11,7 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +54,13 @@ from mister_e.training.seeds import seed_everything
 from mister_e.training.speech import PLAIN, Judged, LabelledSound
 from mister_e.training.stage1 import run_stage1
 from mister_e.training.turns import read_table
-from mister_e.training.voice import CORPORA, hear, statistics_alone, train_voice
+from mister_e.training.voice import CORPORA, DRAWS, hear, statistics_alone, train_voice
 
 SEED = 0
 #: Columns of MELD's table that tell about its sound: `audio.prosody.STATISTICS`.
 FEATURES = ("duration", "avg_*", "intensity_variation", "pitch_*", "articulation_rate", "mean_hnr")
-#: Power of the inverse frequency of an emotion: without it, what is faint comes out neutral.
+#: Power of the inverse frequency of an emotion in MELD, the weight of any turn that has it: without it, what
+#: is faint comes out neutral.
 CLASS_WEIGHTS = 0.35
 #: A situation that only pairs can show: it is synthetic, for the clips are chosen by the labels.
 PAIRED = "text and acted clips, 6 in 10 of the turn's emotion"
@@ -170,7 +171,7 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
             "text": {"corpus": "MELD", "split": "official", "selection": "val", "seed": SEED}
             | {"encoder": text_result["recipe"]["encoder"], "finetune": text_result["recipe"]["finetune"]},
             "speech": {"corpora": [*CORPORA, "MELD statistics"], "split": "70/15/15 by voice"}
-            | {"finetune": recipe.speech.finetune.model_dump(mode="json")},
+            | {"finetune": recipe.speech.finetune.model_dump(mode="json"), "draws": asdict(DRAWS)},
             "mixture": {"selection": "mean of four validation situations", "class_weights": CLASS_WEIGHTS}
             | {"pairs": vars(pairing)},
             "validation": {
@@ -226,10 +227,10 @@ def tests(split: _Split, text_dim: int, calibration: Calibration) -> dict[str, S
         # of read speech, which is all neutral, only a free choice tells anything
         acted = not title.startswith(PLAIN)
         found[f"voice: {title}"] = Situation(alone, calibration.speech, units, present=acted)
-        if acted and title in {str(group) for group in split.acted.groups}:
+        if title in {str(group) for group in split.acted.groups}:
             together = acted_together(split.acted, text_dim, where)
             found[f"voice: {title}, as one recording"] = Situation(
-                together, calibration.speech, units, present=True
+                together, calibration.speech, units, present=acted
             )
     return found
 

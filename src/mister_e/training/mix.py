@@ -95,13 +95,22 @@ def acted_alone(acted: Voices, text_dim: int, positions: Sequence[int] | None = 
     :param positions: which clips; None = all.
     """
     chosen = range(len(acted.labels)) if positions is None else positions
-    return [wordless(acted, text_dim, [i]) for i in chosen]
+    return [clips_as_turns(acted, text_dim, [i]) for i in chosen]
 
 
 def acted_together(acted: Voices, text_dim: int, positions: Sequence[int]) -> list[Embedded]:
     """Each clip as a conversation of one turn without words, and all of them cut from one recording."""
-    whole = wordless(acted, text_dim, positions)
-    return [Embedded(*(one[i : i + 1] for one in vars(whole).values())) for i in range(len(positions))]
+    whole = clips_as_turns(acted, text_dim, positions)
+    return [
+        Embedded(
+            whole.text[one],
+            whole.speech[one],
+            whole.has_text[one],
+            whole.has_speech[one],
+            whole.labels[one],
+        )
+        for one in (slice(i, i + 1) for i in range(len(positions)))
+    ]
 
 
 def with_voices(
@@ -134,7 +143,7 @@ def with_voices(
     return replace(conversation, speech=acted.recording(rows), has_speech=everywhere)
 
 
-def wordless(acted: Voices, text_dim: int, positions: Sequence[int]) -> Embedded:
+def clips_as_turns(acted: Voices, text_dim: int, positions: Sequence[int]) -> Embedded:
     """Some clips as the turns of one conversation without words.
 
     :param acted: where the clips come from.
@@ -181,8 +190,8 @@ class Pairing:
     def epoch(self, table: Sequence[Embedded], acted: Voices, seed: int) -> list[Embedded]:
         """Draw an epoch: every conversation once, `singles` clips alone, `plain` recordings of read speech.
 
-        The last are 4 to 24 neutral turns without words: relative to a recording in which nothing happens,
-        small differences must not become emotions.
+        The last are 4 to 24 clips of many readers, all neutral: relative to a recording in which nothing
+        happens, differences of voices and rooms must not become emotions.
 
         :param table: MELD's conversations.
         :param acted: training clips.
@@ -195,7 +204,7 @@ class Pairing:
         read = np.flatnonzero(acted.groups == PLAIN)
         for _ in range(self.plain if len(read) else 0):
             turns = random.choice(read, int(random.integers(4, 25))).tolist()
-            shown.append(wordless(acted, table[0].text.shape[1], turns))
+            shown.append(clips_as_turns(acted, table[0].text.shape[1], turns))
         return [shown[i] for i in random.permutation(len(shown))]
 
     def _show(self, conversation: Embedded, acted: Voices, random: np.random.Generator) -> Embedded:

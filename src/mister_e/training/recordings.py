@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Share of the clips that are heard in the company of another corpus.
-_STRANGERS = 0.4
 #: Of how many clips the running means of a corpus and an emotion are made, about.
 _MEMORY = 10
 
@@ -27,13 +25,16 @@ class Recordings:
     :param classes: C emotions.
     :param width: D of a pooled state.
     :param neutral: position of the emotion that most of a call has; None = there is none.
+    :param strangers: share of the clips that are put in the company of any corpus, their own among them.
     """
 
-    def __init__(self, corpora: int, classes: int, width: int, neutral: int | None) -> None:
+    def __init__(
+        self, corpora: int, classes: int, width: int, neutral: int | None, *, strangers: float = 0.0
+    ) -> None:
         self.mean = torch.zeros(corpora, classes, width)
         self.square = torch.ones(corpora, classes, width)
         self.seen = torch.zeros(corpora, classes)
-        self.neutral = neutral
+        self.neutral, self.strangers = neutral, strangers
 
     @torch.no_grad()
     def update(self, pooled: Tensor, corpora: Tensor, labels: Tensor) -> None:
@@ -64,14 +65,17 @@ class Recordings:
 
         Of three clips about one is alone, and has the typical ones; one is in a whole recording; one is in
         a short one, and has a mixture of both. In the recordings of four in ten, most turns are neutral.
-        Four in ten are those of another corpus.
+        Those of the strangers are of any corpus of which enough was met.
 
         :param corpora: int64 `[N]`, those of the clips.
         """
         count, classes = len(corpora), self.seen.shape[1]
-        met = (self.seen.sum(1) > 0).nonzero().flatten()
-        others = met[torch.from_numpy(random.integers(len(met), size=count))]
-        corpora = torch.where(torch.from_numpy(random.random(count)) < _STRANGERS, others, corpora)
+        strange = torch.from_numpy(random.random(count) < self.strangers)
+        met = (self.seen.sum(1) >= _MEMORY).nonzero().flatten()
+        if len(met):  # the spread of a few clips is next to none
+            corpora = torch.where(
+                strange, met[torch.from_numpy(random.integers(len(met), size=count))], corpora
+            )
         # shares of the emotions: from the simplex, and rather from near its corners
         shares = torch.from_numpy(random.dirichlet([0.7] * classes, count).astype(np.float32))
         kind, company, length = torch.from_numpy(random.random((3, count, 1)).astype(np.float32))

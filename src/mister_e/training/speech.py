@@ -73,6 +73,7 @@ class Draws:
     :param shuffled: share of clips that are cut in pieces of 0.25 to 0.7 s and put together in any order:
         the words are gone, the voice is not.
     :param most: seconds of a clip that are heard.
+    :param strangers: see `Recordings`.
     """
 
     clips: int = 4080
@@ -81,6 +82,7 @@ class Draws:
     tables: float = 0.25
     shuffled: float = 0.5
     most: float = 4.0
+    strangers: float = 0.4
 
 
 def train_speech(
@@ -133,7 +135,9 @@ class _SpeechTraining:
         for position, one in enumerate(train):
             self.cells.setdefault(one.group, {}).setdefault(one.label, []).append(position)
         classes = encoder.config.classes
-        self.recordings = Recordings(len(self.groups), classes, encoder.pool.width, neutral)
+        self.recordings = Recordings(
+            len(self.groups), classes, encoder.pool.width, neutral, strangers=draws.strangers
+        )
         encoder.fit_statistics(torch.from_numpy(np.concatenate([_alone(one) for one in train])))
         self.validation = Judged(encoder, self.front_end, validation)
 
