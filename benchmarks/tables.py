@@ -353,7 +353,7 @@ def main() -> int:
         pages[RESULTS_PAGE] = {"stage 1": stage1(), "results": results(), "choices": choices()}
     if ENCODERS.is_file():
         pages[TRAIN_PAGE] = {"encoders": encoders(), "stage 2": stage2()}
-    if VOICES.is_file():  # both parts of it
+    if VOICES.is_file():  # all parts of it
         pages[RESULTS_PAGE]["voices"] = voices()
     if not arguments.check:
         pages[README]["demo output"] = demo()

@@ -34,7 +34,7 @@ from mister_e.training.mixture import judge
 from mister_e.training.recipe import read_recipe
 from mister_e.training.speech import Judged, LabelledSound
 from mister_e.training.turns import read_table
-from mister_e.training.voice import hear, statistics_alone, train_voice
+from mister_e.training.voice import CORPORA, hear, statistics_alone, train_voice
 
 ROOT = Path(__file__).parent.parent
 ACTED = ("ravdess", "nemo")
@@ -153,22 +153,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with ravdess/, nemo/, …")
+    parser.add_argument("--data", type=Path, required=True, help="folder with erc/, ravdess/, nemo/, …")
     parser.add_argument("--work", type=Path, required=True, help="that of `make mini`; keeps what was heard")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    heard = hear(arguments.data, arguments.work)
-    result = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
-    if "robust" in arguments.parts:
-        result["robust"] = robust(heard, arguments.model)
-    if "cross" in arguments.parts:
-        result["cross"] = cross(heard, arguments.work)
-    if "unseen" in arguments.parts:
-        result["unseen"] = unseen(heard, arguments.data, arguments.work)
-    write_text(arguments.out, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    heard = hear(arguments.data, arguments.work, CORPORA if "unseen" in arguments.parts else ACTED)
+    made = {
+        "robust": lambda: robust(heard, arguments.model),
+        "cross": lambda: cross(heard, arguments.work),
+        "unseen": lambda: unseen(heard, arguments.data, arguments.work),
+    }
+    for part in arguments.parts:
+        result = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
+        result[part] = made[part]()
+        write_text(arguments.out, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
