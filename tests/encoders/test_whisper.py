@@ -64,34 +64,60 @@ def test_an_untrained_update_changes_nothing_and_the_base_is_not_kept(whisper):
     assert all(parameter.requires_grad for parameter in adapted.parameters())
 
 
-def test_the_update_counts_the_same_in_training_and_in_use_whatever_changed_it():
+def test_the_update_counts_the_same_with_and_without_gradients_whatever_changed_it():
+    layer = low_rank()
+    check_low_rank(layer)
+    assert layer._whole() is layer._whole()
+    torch.nn.init.normal_(layer.up)
+    check_low_rank(layer)
+    optimizer = torch.optim.AdamW(layer.parameters(), 0.1)
+    layer(torch.randn(3, 6)).square().sum().backward()
+    optimizer.step()
+    check_low_rank(layer)
+    layer.load_state_dict(other_weights(layer))
+    check_low_rank(layer)
+    layer.load_state_dict(other_weights(layer), assign=True)
+    check_low_rank(layer)
+    layer.weight.copy_(torch.randn(5, 6))
+    check_low_rank(layer)
+    layer.half().float()
+    check_low_rank(layer)
+    copied = copy.deepcopy(layer)
+    for _ in range(2):
+        copied.load_state_dict(other_weights(copied))
+        check_low_rank(copied)
+    check_low_rank(layer)
+
+
+def test_the_update_is_joined_in_full_precision_and_works_where_it_was_made():
+    with torch.inference_mode():
+        check_low_rank(low_rank())
+    layer = low_rank()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(3, 6)).dtype == torch.bfloat16
+    check_low_rank(layer)
+
+
+def low_rank() -> LowRank:
     layer = LowRank(6, 5, 2)
     layer.weight.copy_(torch.randn(5, 6))
     layer.bias.copy_(torch.randn(5))
+    with torch.no_grad():
+        layer.up.copy_(torch.randn(5, 2))
+    return layer
+
+
+def other_weights(layer: LowRank) -> dict[str, torch.Tensor]:
+    return {name: torch.randn_like(value) for name, value in layer.state_dict().items()}
+
+
+def check_low_rank(layer: LowRank) -> None:
     states = torch.randn(3, 6)
-
-    def check():
-        whole = layer.weight + 2 * layer.up @ layer.down
-        expected = states @ whole.T + layer.bias
-        torch.testing.assert_close(layer(states), expected)
-        with torch.inference_mode():
+    expected = states @ (layer.weight + 2 * layer.up @ layer.down).T + layer.bias
+    torch.testing.assert_close(layer(states), expected)
+    for without in (torch.inference_mode, torch.no_grad):
+        with without():
             torch.testing.assert_close(layer(states), expected)
-        with torch.no_grad():
-            torch.testing.assert_close(layer(states), expected)
-
-    check()
-    torch.nn.init.normal_(layer.up)
-    check()
-    optimizer = torch.optim.AdamW(layer.parameters(), 0.1)
-    layer(states).square().sum().backward()
-    optimizer.step()
-    check()
-    layer.load_state_dict({name: torch.randn_like(value) for name, value in layer.state_dict().items()})
-    check()
-    layer.half().float()
-    check()
-    layer = copy.deepcopy(layer)
-    check()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x06\0\0\0\x04\0abc", b"\x07" + b"\0" * 40, b"PK" * 100])

@@ -7,6 +7,7 @@ gradients. Emotion is heard in the middle layers, and better after a little trai
 from __future__ import annotations
 
 import struct
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,11 @@ class LowRank(nn.Module):
     """A frozen linear layer with a trained update of low rank (Hu et al. 2022); of rank 0 there is none.
 
     The frozen weight belongs to the base: it is not among the weights that are saved. Where no gradient is
-    wanted, both count as one matrix, which is kept until either changes.
+    wanted, both count as one matrix, which is kept until a weight is loaded, trained or moved.
     """
 
     weight: Tensor
     bias: Tensor
-    _joined: tuple[tuple[int, int], Tensor] | None
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:
         super().__init__()
@@ -47,28 +47,36 @@ class LowRank(nn.Module):
         if rank:
             self.down = nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
             self.up = nn.Parameter(torch.zeros(outputs, rank))
-        self._joined = None
+        self._joined: tuple[tuple[Tensor, ...], list[int], Tensor] | None = None
 
     def forward(self, states: Tensor) -> Tensor:
         """Map `[…, inputs]` to `[…, outputs]`."""
         if not self.rank:
             return F.linear(states, self.weight, self.bias)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or self.up.is_inference():  # such a tensor does not tell its changes
             result = F.linear(states, self.weight, self.bias)
             return result + F.linear(F.linear(states, self.down), self.up) * 2
         return F.linear(states, self._whole(), self.bias)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_joined": None}  # a copy's weights count their changes anew
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._joined = None  # the device or the precision changes, which no version tells
+        self._joined = None  # the device or the precision changes, which is no change that is counted
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def _whole(self) -> Tensor:
         """The weight with its update `[outputs, inputs]`."""
-        versions = (self.up._version, self.down._version)
-        if self._joined is None or self._joined[0] != versions:
-            with torch.inference_mode(False), torch.no_grad():  # an ordinary tensor, for whoever comes next
-                self._joined = versions, torch.addmm(self.weight, self.up, self.down, alpha=2)
-        return self._joined[1]
+        parts = (self.weight, self.up, self.down)
+        changes = [one._version for one in parts]
+        kept = self._joined
+        if kept is not None and kept[1] == changes and all(map(is_, kept[0], parts)):
+            return kept[2]
+        # an ordinary tensor in full precision, for whoever comes next
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self.up.device.type, enabled=False):
+            joined = torch.addmm(self.weight, self.up, self.down, alpha=2)
+        self._joined = parts, changes, joined
+        return joined
 
 
 class _Norm(nn.Module):
