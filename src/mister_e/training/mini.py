@@ -55,8 +55,11 @@ from mister_e.training.speech import PLAIN, Judged, LabelledSound
 from mister_e.training.stage1 import run_stage1
 from mister_e.training.turns import read_table
 from mister_e.training.voice import CORPORA, DRAWS, hear, statistics_alone, train_voice
+from mister_e.training.words import with_emorynlp
 
 SEED = 0
+#: Corpora of words as a card names them.
+WORDS = {"meld": "MELD", "emorynlp": "EmoryNLP"}
 #: Columns of MELD's table that tell about its sound: `audio.prosody.STATISTICS`.
 FEATURES = ("duration", "avg_*", "intensity_variation", "pitch_*", "articulation_rate", "mean_hnr")
 #: Power of the inverse frequency of an emotion in MELD, the weight of any turn that has it: without it, what
@@ -79,12 +82,15 @@ MIXTURE = MixtureConfig(
 
 
 def train_text(recipe: Recipe, data: Path, work: Path) -> Path:
-    """Fine-tune the recipe's text encoder on MELD's training turns, chosen on its validation split.
+    """Fine-tune the recipe's text encoder on its corpora, chosen on MELD's validation split.
 
     :return: the folder of the run.
     """
+    source = data / "erc" / "meld.csv"
+    if "emorynlp" in recipe.words:
+        source = with_emorynlp(source, data / "erc" / "emorynlp", work / "words.csv")
     corpus = table.prepare(
-        data / "erc" / "meld.csv",
+        source,
         work / "meld",
         labels=tuple(MELD_EMOTIONS),
         features=FEATURES,
@@ -158,6 +164,7 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
         speech=_temperature(mixture, [*validation["voice"], *_together(splits["validation"], text.dim)]),
         text=_temperature(mixture, validation["text"]),
     )
+    words = [WORDS[name] for name in recipe.words]
     text_result = json.loads((text_run / "result.json").read_text(encoding="utf-8"))
     config = FolderConfig(
         name=out.name,
@@ -168,7 +175,12 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
         speech_encoder=speech.config,
         calibration=calibration,
         training={
-            "text": {"corpus": "MELD", "split": "official", "selection": "val", "seed": SEED}
+            "text": {
+                "corpora": [WORDS[name] for name in recipe.words],
+                "split": "official",
+                "selection": "val",
+                "seed": SEED,
+            }
             | {"encoder": text_result["recipe"]["encoder"], "finetune": text_result["recipe"]["finetune"]},
             "speech": {"corpora": [*CORPORA, "MELD statistics"], "split": "70/15/15 by voice"}
             | {"finetune": recipe.speech.finetune.model_dump(mode="json"), "draws": asdict(DRAWS)},
@@ -181,7 +193,8 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
             },
         },
         scores=test_scores(mixture, tests(splits["test"], text.dim, calibration), MELD_EMOTIONS),
-        terms="research, non-commercial: MELD is TV content; RAVDESS and nEMO are CC BY-NC-SA 4.0",
+        terms=f"research, non-commercial: {' and '.join(words)} {'are' if words[1:] else 'is'} TV content;"
+        " RAVDESS and nEMO are CC BY-NC-SA 4.0",
     )
     ModelFolder(config, text, speech, mixture).save(out)
     write_card(out)

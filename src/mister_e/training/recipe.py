@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -59,6 +59,7 @@ class Recipe(BaseModel):
     :param speech: the encoder of sound.
     :param mixture: the experts and their gate, trained on what the encoders give.
     :param seeds: one run each.
+    :param words: corpora whose words a bundled model learns, see `mister_e.training.mini`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +70,7 @@ class Recipe(BaseModel):
     speech: EncoderRecipe | None = None
     mixture: MixtureRecipe | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1)
+    words: tuple[Literal["meld"], Literal["emorynlp"]] | tuple[Literal["meld"]] = ("meld",)
 
     @field_validator("seeds")
     @classmethod
