@@ -42,7 +42,7 @@ analysis = Pipeline.from_pretrained("{name}")("call.wav")
 _DATA = """
 ## What it was trained on
 
-* **Words**: the text encoder ({base}) was fine-tuned on MELD's training split{more}{how};
+* **Words**: the text encoder ({base}) was fine-tuned{how} on MELD's training split{more};
   {reading}.
 * **Voices**: the layers of Whisper tiny.en (MIT), each with a trained update of rank {rank}, are weighted and
   pooled, taken relative to the recording, and joined with eight prosody statistics. All of this was trained
@@ -132,9 +132,9 @@ def _words(text: dict[str, Any]) -> dict[str, str]:
     lora, history, most = config.get("lora"), config.get("history", 0), config.get("turns_per_prompt", 1)
     return {
         "base": BASES.get(config["base"], config["base"]),
-        "how": f" by LoRA of rank {lora['rank']}; the base itself is not in this folder"
+        "how": f", by LoRA of rank {lora['rank']} (the base itself is not in this folder),"
         if lora
-        else ", whole",
+        else ", whole,",
         "reading": f"a turn is read after {history} to {history + most - 1} earlier ones of its conversation"
         if history
         else "each turn is read alone",
