@@ -89,6 +89,9 @@ def test_fields_can_be_changed(recipe):
         ("mixture.train.seed=3", "train.seed: leave it out"),
         ("text.finetune.trackers=[paper]", r"field 'text\.finetune\.trackers"),
         ("seeds=[-1]", "a seed is a number from 0 on"),
+        ("words=[emorynlp]", "'meld', and 'emorynlp' beside it or not"),
+        ("words=[meld, meld]", "once each; got meld, meld"),
+        ("words=[meld, friends]", r"field 'words\.1'"),
         ("seeds=[1", "its value is not YAML"),
     ],
 )

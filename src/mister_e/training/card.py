@@ -84,8 +84,8 @@ here holds both.
 * A clip that is a recording of its own tells less than a turn among others: the mean and spread of the
   recording are what its voices, room and microphone are told by. Compare the rows *as one recording*.
 * Of corpora that it was not trained on, expect much less than of those in the table; `benchmarks/voices.py`
-  measures one acted corpus against another. Voices that are not acted, children and old people were not
-  tested.
+  measures that. A clip alone, in a voice and a language like none of the corpora, may come out neutral
+  whatever it expresses. Voices that are not acted, children and old people were not tested.
 * Fear and disgust are rare in MELD and the weakest classes. Irony is mostly missed.
 * Inferring emotions at work and in schools is restricted by law in the European Union. Not a medical
   device.

@@ -70,7 +70,7 @@ class Recipe(BaseModel):
     speech: EncoderRecipe | None = None
     mixture: MixtureRecipe | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    words: tuple[Literal["meld"], Literal["emorynlp"]] | tuple[Literal["meld"]] = ("meld",)
+    words: tuple[Literal["meld", "emorynlp"], ...] = ("meld",)
 
     @field_validator("seeds")
     @classmethod
@@ -80,6 +80,13 @@ class Recipe(BaseModel):
         if min(seeds) < 0:
             raise ValueError(f"a seed is a number from 0 on, got {min(seeds)}")
         return seeds
+
+    @field_validator("words")
+    @classmethod
+    def _with_meld(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if "meld" not in words or len(set(words)) != len(words):
+            raise ValueError(f"'meld', and 'emorynlp' beside it or not, once each; got {', '.join(words)}")
+        return words
 
     def part(self, name: str) -> EncoderRecipe:
         """Give the text or the speech part.
