@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mister_e.files import write_text
 from mister_e.training.recipe import read_recipe
-from mister_e.training.stage2 import run_stage2
+from mister_e.training.stage2.run import run_stage2
 from results import WORDS, stored
 from stage1 import CORPORA, ROOT
 
@@ -27,7 +27,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "20 epochs": ("train.epochs=20",),
     "no dropout on the embeddings": ("train.input_dropout=0",),
     "half of each embedding dropped": ("train.input_dropout=0.5",),
-    "learning rate 2e-4": ("train.rate=2e-4",),
+    "learning rate 2e-4": ("train.learning_rate=2e-4",),
     "cross-entropy, not focal": ("loss.gamma=0",),
     "contrastive weight 1": ("loss.contrastive=1",),
     "label smoothing 0.1": ("loss.label_smoothing=0.1",),

@@ -73,15 +73,16 @@ def embedding(data: Path, runs: int, recipe: str) -> dict[str, float]:
 def speech(data: Path, runs: int, _: str) -> dict[str, float]:
     """CPU milliseconds a second of sound: from samples to embeddings by the bundled Whisper."""
     from mister_e.audio.decode import read_clip
-    from mister_e.conversation import SAMPLE_RATE, Clip, Conversation, Utterance
+    from mister_e.audio.format import SAMPLE_RATE
+    from mister_e.conversation import Clip, Conversation, Utterance
     from mister_e.encoders.base import embed
-    from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
+    from mister_e.encoders.speech.whisper import WhisperEncoder, WhisperEncoderConfig
 
     clips = sorted((data / "librispeech").glob("*.ogg"))[:60]
     sounds = [read_clip(path, 0.0, None, None) for path in clips]
     turns = [Utterance(str(i), audio=Clip(samples=one)) for i, one in enumerate(sounds)]
     conversations = [Conversation(str(i), tuple(turns[i : i + 10])) for i in range(0, len(turns), 10)]
-    encoder = SpeechEncoder.from_base(SpeechEncoderConfig())
+    encoder = WhisperEncoder.from_base(WhisperEncoderConfig())
     embed(encoder, conversations[:1])
     cpu, wall = [], []
     for _number in range(runs):
@@ -101,8 +102,8 @@ def epoch(data: Path, _: int, recipe: str) -> dict[str, float]:
     """Seconds of one epoch of fine-tuning on MELD, validation included, loading not."""
     from mister_e.encoders.registry import new_encoder
     from mister_e.labels import MELD_EMOTIONS
-    from mister_e.training.finetune import finetune
     from mister_e.training.recipe import read_recipe
+    from mister_e.training.stage1.task import finetune
 
     name, _, variant = recipe.partition(" ")
     changes = ["text.finetune.epochs=1", "text.finetune.trackers=[]"]

@@ -14,15 +14,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from mister_e.encoders.features import FeaturesConfig, FeaturesEncoder
 from mister_e.encoders.registry import load_encoder
+from mister_e.encoders.speech.features import FeaturesConfig, FeaturesEncoder
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.evaluation.ablation import FULL, VARIANTS, ablate
 from mister_e.evaluation.baselines.run import run_baselines
-from mister_e.evaluation.run import evaluate_run, write_evaluation
+from mister_e.evaluation.trained_run import evaluate_run, write_evaluation
 from mister_e.files import write_text
 from mister_e.training.recipe import Recipe, read_recipe
-from mister_e.training.stage1 import run_stage1
+from mister_e.training.stage1.run import run_stage1
 from stage1 import CORPORA, ROOT, corpus_of
 
 SEEDS = (0, 1, 2, 3, 4)

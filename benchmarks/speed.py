@@ -63,8 +63,8 @@ def measured(way: str, recording: Path) -> dict[str, float]:
     """
     began = time.perf_counter()
     from mister_e.audio.decode import blocks
-    from mister_e.audio.turns import transcribe_turns
     from mister_e.pipeline import Pipeline
+    from mister_e.transcription.segment import transcribe_turns
 
     pipeline = Pipeline.from_pretrained("mini", device="cpu")
     loaded = time.perf_counter()

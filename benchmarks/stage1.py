@@ -18,7 +18,7 @@ from mister_e.corpora import table
 from mister_e.corpora.store import Corpus
 from mister_e.files import write_text
 from mister_e.training.recipe import read_recipe
-from mister_e.training.stage1 import run_stage1
+from mister_e.training.stage1.run import run_stage1
 
 ROOT = Path(__file__).parent.parent
 

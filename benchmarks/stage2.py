@@ -25,16 +25,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mister_e.config import MixtureConfig
-from mister_e.encoders.store import EmbeddingStore, StoredConversation
-from mister_e.evaluation.predict import predict
-from mister_e.losses import LossWeights, mixture_loss
+from mister_e.encoders.conversations import StoredConversation, only_judgeable
+from mister_e.encoders.store import EmbeddingStore
+from mister_e.inference.batch import Batch, pad, run
+from mister_e.inference.predict import predict
 from mister_e.model import MisterE, MixtureOutput
-from mister_e.model.batch import Batch, pad, run
-from mister_e.model.conversations import only_judgeable
+from mister_e.model.config import MixtureConfig
 from mister_e.model.windows import Window
-from mister_e.training.allocator import keep_freed_memory
+from mister_e.training.losses import LossConfig, mixture_loss
 from mister_e.training.mixture_folder import load_mixture
+from mister_e.training.runtime import keep_freed_memory
 
 HERE = Path(__file__).parent
 
@@ -344,14 +344,14 @@ def _fused(model: nn.Module) -> torch.optim.Optimizer:
 def _loss(mixture: MisterE, batch: Batch, *, half: bool) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         output = run(mixture, batch)
-    return mixture_loss(output, batch.labels, mask=batch.mask, weights=LossWeights())
+    return mixture_loss(output, batch.labels, mask=batch.mask, weights=LossConfig())
 
 
 def _plain_loss(plain: PlainMixture, batch: Batch) -> Tensor:
     """The loss of all places, pads among them, as one more class member."""
     output = plain(batch.speech, batch.text)
     everywhere = torch.ones_like(batch.mask)
-    return mixture_loss(output, batch.labels.clamp_min(0), mask=everywhere, weights=LossWeights())
+    return mixture_loss(output, batch.labels.clamp_min(0), mask=everywhere, weights=LossConfig())
 
 
 def _products(mixture: MisterE) -> tuple[int, int]:

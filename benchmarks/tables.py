@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mister_e.corpora import SPLITS, iemocap, meld, mosi
+from mister_e.corpora import SPLITS
+from mister_e.corpora.releases import iemocap, meld, mosi
 from mister_e.files import write_text
 from mister_e.pretrained import bundled
 
@@ -325,7 +326,7 @@ def demo() -> str:
     return f"```text\n{done.stdout.rstrip()}\n```"
 
 
-def filled(text: str, part: str, content: str) -> str:
+def put_part(text: str, part: str, content: str) -> str:
     """Put content between the two comments of a part.
 
     :raises ValueError: the part's comments are not there.
@@ -361,7 +362,7 @@ def main() -> int:
     for page, parts in pages.items():
         before = after = page.read_text(encoding="utf-8")
         for part, content in parts.items():
-            after = filled(after, part, content)
+            after = put_part(after, part, content)
         stale += before != after
         if not arguments.check:
             write_text(page, after)

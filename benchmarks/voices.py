@@ -20,21 +20,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from mister_e.encoders.front_end import SpeechFrontEnd, sounding
-from mister_e.encoders.speech import SpeechEncoderConfig
-from mister_e.evaluation.metrics import weighted_f1
+from mister_e.encoders.speech.frontend import SpeechFrontend, trim_silence
+from mister_e.encoders.speech.whisper import WhisperEncoderConfig
 from mister_e.files import write_text
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.labels import MELD_EMOTIONS
+from mister_e.metrics.classification import weighted_f1
 from mister_e.pretrained import model_folder
-from mister_e.pretrained.folder import ModelFolder
-from mister_e.training.augmentation import CONDITIONS
-from mister_e.training.finetune import FinetuneSettings
-from mister_e.training.mix import acted_alone, voices
 from mister_e.training.mixture import judge
 from mister_e.training.recipe import read_recipe
-from mister_e.training.speech import Judged, LabelledSound
+from mister_e.training.settings import FinetuneSettings
+from mister_e.training.stage1.acted_speech import Judged, LabelledSound
+from mister_e.training.stage1.augmentation import CONDITIONS
+from mister_e.training.stage1.voice import CORPORA, hear, statistics_alone, train_voice
+from mister_e.training.stage2.pairing import acted_alone, voices
 from mister_e.training.turns import read_table
-from mister_e.training.voice import CORPORA, hear, statistics_alone, train_voice
 
 ROOT = Path(__file__).parent.parent
 ACTED = ("ravdess", "nemo")
@@ -46,7 +46,7 @@ FOUR = ("neutral", "joy", "sadness", "anger")
 def robust(heard: dict[str, list[LabelledSound]], model: str) -> dict[str, Any]:
     """Score the bundled model on unseen voices under every condition."""
     loaded = ModelFolder.load(model_folder(model))
-    front_end = SpeechFrontEnd()
+    front_end = SpeechFrontend()
     found: dict[str, Any] = {}
     for corpus in ACTED:
         clips = [one for one in heard["test"] if one.group == corpus]
@@ -78,7 +78,7 @@ def _changed(one: LabelledSound, sound: np.ndarray) -> LabelledSound:
     """Measure a changed clip anew, as use would."""
     from mister_e.audio.prosody import prosody
 
-    cut = sounding(sound)
+    cut = trim_silence(sound)
     samples = (np.clip(cut, -1, 1) * 32767).astype(np.int16)
     return replace(one, samples=samples, statistics=prosody(cut).to_array())
 
@@ -107,12 +107,12 @@ def unseen(heard: dict[str, list[LabelledSound]], data: Path, work: Path) -> dic
     return found
 
 
-def _recipe() -> tuple[SpeechEncoderConfig, FinetuneSettings]:
+def _recipe() -> tuple[WhisperEncoderConfig, FinetuneSettings]:
     """The bundled model's recipe, with fewer epochs."""
     chosen = read_recipe(ROOT / "recipes" / "mini.yaml", ["speech.finetune.epochs=4"]).speech
     assert chosen is not None
     assert chosen.finetune is not None
-    assert isinstance(chosen.encoder, SpeechEncoderConfig)
+    assert isinstance(chosen.encoder, WhisperEncoderConfig)
     return chosen.encoder.model_copy(update={"classes": len(MELD_EMOTIONS)}), chosen.finetune
 
 
@@ -135,7 +135,7 @@ def cross(heard: dict[str, list[LabelledSound]], work: Path) -> dict[str, Any]:
 def _common(encoder: Any, clips: Sequence[LabelledSound], known: set[int]) -> dict[str, Any]:
     clips = [clip for clip in clips if clip.label in known]
     common = sorted({clip.label for clip in clips})
-    judged = Judged(encoder, SpeechFrontEnd(), clips)
+    judged = Judged(encoder, SpeechFrontend(), clips)
     pooled = encoder.pool_heard(judged.heard)
     statistics = np.stack([turn.statistics for turn in judged.heard])
     rows: dict[str, Any] = {"clips": len(clips), "emotions": [MELD_EMOTIONS.names[i] for i in common]}

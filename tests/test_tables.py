@@ -82,7 +82,7 @@ def test_a_missing_field_is_named_with_its_file(tables, tmp_path):
 def test_the_part_goes_between_its_comments(tables, tmp_path):
     (tmp_path / "meld.json").write_text(json.dumps(corpus()))
     page = "# Results\n<!-- results: written by benchmarks/tables.py -->\nold\n<!-- /results -->\nafter\n"
-    filled = tables.filled(page, "results", tables.results(tmp_path))
+    filled = tables.put_part(page, "results", tables.results(tmp_path))
     assert "old" not in filled
     assert filled.endswith("<!-- /results -->\nafter\n")
-    assert tables.filled(filled, "results", tables.results(tmp_path)) == filled
+    assert tables.put_part(filled, "results", tables.results(tmp_path)) == filled

@@ -12,9 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mister_e.errors import InputError
 
-#: Every piece of audio inside this package is mono float32 in [-1, 1] at this rate, in Hz.
-SAMPLE_RATE = 16_000
-
 
 @dataclass(frozen=True, eq=False)
 class Clip:

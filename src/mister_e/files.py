@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -67,3 +68,9 @@ def _temporary(path: Path, target: Path) -> Path:
 
 def _refused(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot write there ({error.strerror}); choose another output")
+
+
+def sha256(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,24 +13,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import mister_e
-from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, FailedInput, TurnAnalysis, unique_ids
-from mister_e.audio.cues import cut_turns
+from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis, unique_ids
 from mister_e.audio.decode import Channels, blocks, probe
-from mister_e.audio.transcripts import FORMATS, read_transcript
-from mister_e.audio.turns import transcribe_turns
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance
-from mister_e.embedding import HeardTurn, embed_turns, has_words, hear_turns
-from mister_e.encoders.front_end import SpeechFrontEnd, load_whisper
+from mister_e.encoders.embed import HeardTurn, embed_turns, has_words, hear_turns
+from mister_e.encoders.speech.frontend import SpeechFrontend
 from mister_e.errors import InputError
-from mister_e.evaluation.calibration import temperatures
-from mister_e.evaluation.predict import Mode, predict
-from mister_e.evaluation.predictions import Predictions
-from mister_e.hooks import Progress, silent
+from mister_e.experts import EXPERTS
+from mister_e.inference.calibration import temperatures
+from mister_e.inference.model_folder import ModelFolder
+from mister_e.inference.predict import Mode, predict
+from mister_e.inference.predictions import Predictions
 from mister_e.labels import LabelSet
 from mister_e.pretrained import model_folder
-from mister_e.pretrained.folder import ModelFolder
+from mister_e.progress import Progress, silent
+from mister_e.transcription.align import cut_turns
+from mister_e.transcription.asr import load_whisper
+from mister_e.transcription.segment import transcribe_turns
+from mister_e.transcription.transcripts import FORMATS, read_transcript
+from mister_e.version import __version__
 
 Source = str | Path | Conversation
 
@@ -62,7 +65,7 @@ class Pipeline:
         self.model = model
         self.device = torch.device(device)
         self.whisper = load_whisper()
-        self.front_end = SpeechFrontEnd()
+        self.front_end = SpeechFrontend()
         for module in (model.text_encoder, model.speech_encoder, model.mixture):
             module.eval().to(self.device)
 
@@ -147,7 +150,7 @@ class Pipeline:
                 errors.append(FailedInput(_name(source), what))
             else:
                 done.append(conversation)
-        return Analysis(mister_e.__version__, self.identity, self.labels, unique_ids(done), tuple(errors))
+        return Analysis(__version__, self.identity, self.labels, unique_ids(done), tuple(errors))
 
     def analyze(
         self,
@@ -216,7 +219,7 @@ class Pipeline:
         generator may load it.
 
         :param conversations: with turns cut already; a turn without sound may carry statistics of it.
-        :param mode: see `mister_e.evaluation.predict.predict`.
+        :param mode: see `mister_e.inference.predict.predict`.
         :param together: whether they are all cut from one recording, and sound is relative to that.
         :param total: turns in all, for the progress; 0 = not known.
         :param progress: told of turns, as stages "hear", "read" and "predict".

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from sound import frequency, tone, write, write_misjudged, write_silent_film
 
-from mister_e.audio import blocks, encode, probe, read_clip
+from mister_e.audio import blocks, probe, read_clip
+from mister_e.audio.encode import encode
 from mister_e.conversation import Clip
 from mister_e.errors import InputError
 

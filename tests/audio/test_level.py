@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.level import mended, normalise_level, speech_bounds
-from mister_e.conversation import SAMPLE_RATE
 
 
 def clip(seed, seconds=0.6):

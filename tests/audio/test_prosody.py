@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mister_e.audio import frames
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.pitch import harmonicity, pitch_candidates, pitch_track
 from mister_e.audio.prosody import STATISTICS, Prosody, prosody
-from mister_e.conversation import SAMPLE_RATE
 
 CLIPS = 40
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, TurnAnalysis
+from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
 from mister_e.cli import app
+from mister_e.experts import EXPERTS
 from mister_e.labels import MELD_EMOTIONS
 
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
-from mister_e import __version__
-from mister_e.analysis import Analysis
+from mister_e.analysis.result import Analysis
 from mister_e.pretrained import model_folder
+from mister_e.version import __version__
 
 MODULE = "import runpy; runpy.run_module('mister_e', run_name='__main__')"
 
@@ -170,7 +170,8 @@ def test_ctrl_c_midway_leaves_no_output(recording, tmp_path):
     # the signal comes with the first progress of real work, wherever that is
     script = (
         "import contextlib, os, signal\n"
-        "from mister_e.cli import analyze, main\n"
+        "from mister_e.cli import main\n"
+        "from mister_e.cli.verbs import analyze\n"
         "def interrupt(stage, done, total):\n"
         "    if done: os.kill(os.getpid(), signal.SIGINT)\n"
         "analyze.shown = lambda quiet: contextlib.nullcontext(interrupt)\n"
@@ -183,7 +184,9 @@ def test_ctrl_c_midway_leaves_no_output(recording, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["typer", "mister_e.analysis", "mister_e.cli.analyze", "torch"])
+@pytest.mark.parametrize(
+    "module", ["typer", "mister_e.analysis.result", "mister_e.cli.verbs.analyze", "torch"]
+)
 @pytest.mark.parametrize("entry", ["from mister_e.cli import main; main()", MODULE])
 def test_ctrl_c_during_the_imports_shows_no_traceback(chat, entry, module):
     script = (

@@ -13,9 +13,9 @@ from stores import LABELS, make_store, small_recipe
 from mister_e.evaluation.baselines import BASELINES
 from mister_e.evaluation.baselines.networks import Mlp, Settings, network
 from mister_e.evaluation.baselines.run import Baseline
-from mister_e.evaluation.predict import predict
+from mister_e.inference.predict import predict
 from mister_e.training.mixture_folder import load_mixture
-from mister_e.training.stage2 import run_stage2
+from mister_e.training.stage2.run import run_stage2
 
 
 def gone(split, talk, turn, modality, row):

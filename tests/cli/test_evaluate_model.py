@@ -15,8 +15,9 @@ from sklearn.metrics import f1_score
 
 from mister_e import Conversation, Pipeline, Utterance
 from mister_e.audio.decode import read_clip
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.prosody import STATISTICS
-from mister_e.conversation import SAMPLE_RATE, Clip
+from mister_e.conversation import Clip
 from mister_e.corpora import table
 from mister_e.labels import matching
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mister_e.analysis import Analysis, FailedInput
+from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import FailedInput
 from mister_e.cli.inputs import Found, Input
 from mister_e.cli.outputs import Output, choose
 from mister_e.cli.writing import Writer

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mister_e.cli.progress import numbered, shown
-from mister_e.hooks import silent
+from mister_e.progress import silent
 
 
 class Terminal(io.StringIO):

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from mister_e.analysis import Analysis
+from mister_e.analysis.result import Analysis
 from mister_e.cli.inputs import Input
 from mister_e.cli.outputs import Output
 from mister_e.cli.run import judge_each
 from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
-from mister_e.hooks import silent
+from mister_e.progress import silent
 
 INPUTS = [Input(Path(f"calls/{name}.wav"), None, name) for name in "abc"]
 

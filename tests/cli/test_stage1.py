@@ -15,7 +15,7 @@ name: small
 text:
   kind: text
   encoder: {base: minilm-l6, embedding_dim: 16, history: 1}
-  finetune: {epochs: 1, rate: 3.0e-4, trackers: []}
+  finetune: {epochs: 1, learning_rate: 3.0e-4, trackers: []}
 seeds: [0, 1]
 """
 TURNS = [("so happy", "glad"), ("it hurts", "sad"), ("lovely day", "glad"), ("crying again", "sad")]
@@ -68,8 +68,8 @@ def test_finetune_then_embed(run, corpus, tmp_path):
 
     other = run(*embed[:-1], tmp_path / "runs" / "seed-1", "-o", tmp_path / "store")
     assert "its text embeddings were made by" in other.stderr
-    again = run(*arguments, "--set", "text.finetune.rate=1e-5")
-    assert "holds a run with another recipe.finetune.rate (0.0003, now 1e-05)" in again.stderr
+    again = run(*arguments, "--set", "text.finetune.learning_rate=1e-5")
+    assert "holds a run with another recipe.finetune.learning_rate (0.0003, now 1e-05)" in again.stderr
 
 
 def test_bad_input_is_told(run, corpus, tmp_path):
@@ -89,7 +89,7 @@ def test_an_encoder_goes_on_from_another_corpus(run, corpus, tmp_path):
     second = tmp_path / "second"
     change = f"text.start={first / 'seed-0'}"
     # a rate of almost nothing: what comes out is what it started from, but for the classifier
-    still = ("--set", change, "--set", "text.finetune.rate=1e-12", "--seed", "1")
+    still = ("--set", change, "--set", "text.finetune.learning_rate=1e-12", "--seed", "1")
     assert run("finetune", recipe, "--data", data, "-o", str(second), *still).exit_code == 0
     a, b = (load_encoder(folder).state_dict() for folder in (first / "seed-0", second / "seed-1"))
     for name in a:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from mister_e.analysis import EXPERTS, ConversationAnalysis
+from mister_e.analysis.turns import ConversationAnalysis
 from mister_e.cli.table import CELLS, gate_cells, render
+from mister_e.experts import EXPERTS
 
 
 def plain_console(width: int = 80) -> Console:

@@ -11,8 +11,8 @@ import iemocap_tree
 import polars as pl
 import pytest
 
-from mister_e.corpora import iemocap
-from mister_e.corpora.folds import folds, is_happy_by_convention
+from mister_e.corpora.releases import iemocap
+from mister_e.corpora.releases.folds import folds, is_happy_by_convention
 from mister_e.errors import InputError
 
 

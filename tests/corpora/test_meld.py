@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from meld_tree import TURNS, Turn, meld_tree, write_clip, write_csv
 
-from mister_e.corpora import Corpus, meld, meld_clips
+from mister_e.corpora import Corpus
+from mister_e.corpora.releases import meld, meld_clips
 from mister_e.errors import InputError
 
 LAYOUTS = [

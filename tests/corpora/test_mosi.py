@@ -11,8 +11,8 @@ import mosi_tree
 import polars as pl
 import pytest
 
-from mister_e.corpora import mosi
-from mister_e.corpora.folds import folds
+from mister_e.corpora.releases import mosi
+from mister_e.corpora.releases.folds import folds
 from mister_e.errors import InputError
 
 VALIDATION, TEST = (folds("mosi")["standard"][split][0] for split in ("validation", "test"))

@@ -11,8 +11,9 @@ import mosi_tree
 import pytest
 from meld_tree import meld_tree
 
-from mister_e.corpora import iemocap, meld, mosi, store, table
-from mister_e.corpora.folds import folds
+from mister_e.corpora import store, table
+from mister_e.corpora.releases import iemocap, meld, mosi
+from mister_e.corpora.releases.folds import folds
 
 #: The only names that may tell a person: those of the release's own files, where the sound is read from.
 _PLACE = ("audio",)

@@ -321,7 +321,7 @@ def tables() -> Path:
 
 
 def test_meld_as_a_table_has_its_counts(tables, tmp_path):
-    from mister_e.corpora import meld
+    from mister_e.corpora.releases import meld
 
     corpus = table.prepare(tables / "meld.csv", tmp_path / "out", features=["avg_*", "pitch_*"])
     assert {split: one["utterances"] for split, one in corpus.counts.items()} == {

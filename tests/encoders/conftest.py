@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mister_e.conversation import SAMPLE_RATE, Clip, Conversation, Utterance
+from mister_e.audio.format import SAMPLE_RATE
+from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.labels import LabelSet
 
 #: Windows of two seconds: what is 30 s in the published models.
@@ -71,11 +72,12 @@ def talk(voice):
 def tuned(talk):
     def make(encoder, run):
         """Some steps of fine-tuning."""
-        from mister_e.training.finetune import FinetuneSettings, finetune
+        from mister_e.training.settings import FinetuneSettings
+        from mister_e.training.stage1.task import finetune
 
         train = [talk(0.4, None, 0.7, 0.02, 0.9, labels=["sad", "glad"])]
         settings = FinetuneSettings(
-            epochs=1, rate=1e-2, schedule="constant", batch_examples=2, warmup=0, trackers=()
+            epochs=1, learning_rate=1e-2, schedule="constant", batch_examples=2, warmup=0, trackers=()
         )
         return finetune(encoder, train, train, LabelSet(["sad", "glad"]), settings, run)
 

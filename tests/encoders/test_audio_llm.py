@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from mister_e.conversation import Clip, Conversation, Utterance
-from mister_e.encoders import memory
-from mister_e.encoders.audio_llm import AudioLLMConfig, AudioLLMEncoder
+from mister_e.encoders.backbones import memory
+from mister_e.encoders.backbones.lora import LoraSettings
 from mister_e.encoders.base import embed
-from mister_e.encoders.lora import LoraSettings
 from mister_e.encoders.registry import load_encoder, new_encoder
+from mister_e.encoders.speech.audio_llm import AudioLLMConfig, AudioLLMEncoder
 from mister_e.errors import InputError, MisterEError
 
 FAMILIES = ("qwen2_audio", "audioflamingo3", "voxtral")

@@ -4,7 +4,7 @@ import torch
 
 from mister_e.conversation import Conversation, Utterance
 from mister_e.encoders.base import embed
-from mister_e.encoders.features import LIMIT, FeaturesConfig, FeaturesEncoder
+from mister_e.encoders.speech.features import LIMIT, FeaturesConfig, FeaturesEncoder
 from mister_e.errors import InputError
 
 

@@ -12,9 +12,9 @@ import torch
 
 from mister_e.corpora import table
 from mister_e.encoders.base import embed
-from mister_e.encoders.features import FeaturesConfig, FeaturesEncoder
+from mister_e.encoders.speech.features import FeaturesConfig, FeaturesEncoder
 from mister_e.encoders.store import EmbeddingStore
-from mister_e.encoders.text import TextEncoder, TextEncoderConfig
+from mister_e.encoders.text.encoder import TextEncoder, TextEncoderConfig
 from mister_e.errors import InputError
 
 WORDS = ["Oh.", "Yes, I know that.", "No!", None, "What do you mean by that, exactly?", "Oh."]
@@ -146,7 +146,7 @@ import sys, time
 from pathlib import Path
 from mister_e.corpora.store import Corpus
 from mister_e.encoders.store import EmbeddingStore
-from mister_e.encoders.text import TextEncoder
+from mister_e.encoders.text.encoder import TextEncoder
 encoder = TextEncoder.load(Path(sys.argv[3]))
 encoder.batch_cost = 1
 corpus = Corpus.load(sys.argv[1])

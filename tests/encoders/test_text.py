@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mister_e.conversation import Conversation, Utterance
-from mister_e.encoders.lora import LoraSettings
-from mister_e.encoders.text import TextEncoder, TextEncoderConfig
+from mister_e.encoders.backbones.lora import LoraSettings
+from mister_e.encoders.text.encoder import TextEncoder, TextEncoderConfig
 from mister_e.errors import InputError
 from mister_e.pretrained import model_folder
 
@@ -82,7 +82,7 @@ def test_the_llm_is_behind_the_same_interface(smollm2):
 
 
 def test_the_converted_llm_is_cached_once(smollm2):
-    from mister_e.encoders.weights import cache_dir, resolve
+    from mister_e.pretrained.weights import cache_dir, resolve
 
     folder = resolve("smollm2-135m")
     assert folder.parent == cache_dir()
@@ -96,7 +96,7 @@ def test_the_converted_weights_are_those_of_the_wheel(smollm2):
     """The reader of the GGUF project is the oracle."""
     import gguf
 
-    from mister_e.encoders.weights import resolve, wheel_folder
+    from mister_e.pretrained.weights import resolve, wheel_folder
 
     (file,) = wheel_folder("smollm2-135m").glob("*.gguf")
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}

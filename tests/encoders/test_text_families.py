@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from mister_e.conversation import Conversation, Utterance
+from mister_e.encoders.backbones.lora import LoraSettings
 from mister_e.encoders.base import embed
-from mister_e.encoders.lora import LoraSettings
 from mister_e.encoders.registry import load_encoder, new_encoder
-from mister_e.encoders.text import TextEncoderConfig, is_causal
+from mister_e.encoders.text.encoder import TextEncoderConfig, is_causal
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
-from mister_e.training.finetune import FinetuneSettings, finetune
+from mister_e.training.settings import FinetuneSettings
+from mister_e.training.stage1.task import finetune
 
 SMALL = {
     "hidden_size": 16,
@@ -79,7 +80,7 @@ def test_fine_tune_save_load_embed(base, tmp_path, family, how):
     encoder = encoder_on(base(family), lora=lora, pooling="last" if family in CAUSAL else "attentive")
     assert is_causal(encoder.backbone) == (family in CAUSAL)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    settings = FinetuneSettings(epochs=1, rate=1e-2, batch_examples=2, warmup=0, trackers=())
+    settings = FinetuneSettings(epochs=1, learning_rate=1e-2, batch_examples=2, warmup=0, trackers=())
     finetune(encoder, TALK, TALK, LabelSet(["sad", "glad"]), settings, tmp_path / "run")
     moved = {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
     touched = {name for name in moved if name.startswith("backbone.")}

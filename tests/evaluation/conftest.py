@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mister_e.evaluation.predictions import Predictions
+from mister_e.inference.predictions import Predictions
 
 
 def make_predictions(

@@ -9,8 +9,8 @@ from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
 from mister_e.evaluation import ablation
 from mister_e.evaluation.ablation import FULL, LOST, RATES, VARIANTS, ablate, without_modality
-from mister_e.evaluation.metrics import weighted_f1
-from mister_e.evaluation.predict import predict
+from mister_e.inference.predict import predict
+from mister_e.metrics.classification import weighted_f1
 from mister_e.training.mixture_folder import load_mixture
 
 CHANGES = ("seeds=[0, 1]", "mixture.train.epochs=1")
@@ -64,14 +64,14 @@ def test_the_tables_say_it(done):
 def test_what_is_done_is_not_done_again(done, monkeypatch):
     folder, store, recipe, table = done
     monkeypatch.setattr(ablation, "load_mixture", lambda run: pytest.fail("scored again"))
-    monkeypatch.setattr("mister_e.training.stage2.train_one", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("mister_e.training.stage2.run.train_one", lambda *_: pytest.fail("trained again"))
     assert ablate(recipe, store, folder / "out", variants=CHOSEN) == table
 
 
 def test_another_recipe_is_refused(done):
     folder, store, recipe, _ = done
-    other = recipe.changed({"mixture.train.rate": 0.5})
-    with pytest.raises(InputError, match=r"another recipe\.train\.rate"):
+    other = recipe.changed({"mixture.train.learning_rate": 0.5})
+    with pytest.raises(InputError, match=r"another recipe\.train\.learning_rate"):
         ablate(other, store, folder / "out", variants=(FULL,))
     with pytest.raises(InputError, match="there is no variant 'none': the variants are full"):
         ablate(recipe, store, folder / "out", variants=("none",))

@@ -12,7 +12,7 @@ from stores import LABELS, SPEECH_DIM, TEXT_DIM, make_store
 from mister_e.errors import InputError
 from mister_e.evaluation.baselines import BASELINES, run, run_baselines
 from mister_e.evaluation.baselines.classic import logistic_regression, majority, taught
-from mister_e.evaluation.baselines.inputs import Talk, as_predictions, talks
+from mister_e.evaluation.baselines.inputs import BaselineInput, as_predictions, baseline_inputs
 from mister_e.evaluation.baselines.networks import BcLstm, Mlp, Settings, TurnTransformer, network, say
 
 NETWORKS = (Mlp, BcLstm, TurnTransformer)
@@ -27,7 +27,7 @@ def holes(split, talk, turn, modality, row):
 
 def test_embeddings_stand_side_by_side_standardised_on_train(tmp_path):
     store = make_store(tmp_path / "store", turns=40, edit=holes)
-    train = talks(store)["train"]
+    train = baseline_inputs(store)["train"]
     features = torch.cat([one.features for one in train])
     assert features.shape[1] == TEXT_DIM + SPEECH_DIM + 2
     has_text, has_speech = features[:, TEXT_DIM].bool(), features[:, -1].bool()
@@ -44,8 +44,8 @@ def test_validation_and_test_are_put_on_the_scale_of_train(tmp_path):
     def shifted(split, talk, turn, modality, row):
         return row if split == "train" else row + 100
 
-    prepared = talks(make_store(tmp_path / "store", edit=shifted))
-    plain = talks(make_store(tmp_path / "plain"))
+    prepared = baseline_inputs(make_store(tmp_path / "store", edit=shifted))
+    plain = baseline_inputs(make_store(tmp_path / "plain"))
     difference = prepared["test"][0].features - plain["test"][0].features
     assert difference[:, 0].min() > 10
     assert torch.equal(prepared["train"][0].features, plain["train"][0].features)
@@ -56,7 +56,7 @@ def test_a_constant_number_becomes_zero(tmp_path):
         row[0] = 3.0
         return row
 
-    prepared = talks(make_store(tmp_path / "store", edit=constant))
+    prepared = baseline_inputs(make_store(tmp_path / "store", edit=constant))
     assert not torch.cat([one.features[:, 0] for one in prepared["train"]]).any()
 
 
@@ -65,7 +65,7 @@ def test_padding_and_company_change_nothing(make):
     torch.manual_seed(0)
     model = make(5, 3).eval()
     several = [
-        Talk(
+        BaselineInput(
             f"{turns}",
             tuple(map(str, range(turns))),
             torch.randn(turns, 5),
@@ -94,7 +94,7 @@ def test_who_looks_at_other_turns(make, looks):
 
 @pytest.mark.parametrize("make", NETWORKS)
 def test_networks_learn_and_the_same_seed_learns_the_same(make, tmp_path):
-    prepared = talks(make_store(tmp_path / "store", strength=4.0, edit=holes))
+    prepared = baseline_inputs(make_store(tmp_path / "store", strength=4.0, edit=holes))
     fit = network(make, SHORT)
     first, again, other = (fit(prepared["train"], prepared["validation"], 3, seed) for seed in (0, 0, 1))
     said = first.say(prepared["test"])
@@ -109,7 +109,7 @@ def test_the_majority_is_as_sure_as_it_is_frequent(tmp_path):
     store = make_store(
         tmp_path / "store", label=lambda split, random: int(torch.rand(1, generator=random) < 0.3)
     )
-    prepared = talks(store)
+    prepared = baseline_inputs(store)
     predictions = as_predictions(
         prepared["test"], majority(prepared["train"], prepared["validation"], 3, 0).say(prepared["test"])
     )
@@ -122,7 +122,7 @@ def test_logistic_regression_is_that_of_scikit_learn_and_never_says_an_unknown_l
     store = make_store(
         tmp_path / "store", label=lambda split, random: 2 * int(torch.rand(1, generator=random) < 0.5)
     )
-    prepared = talks(store)
+    prepared = baseline_inputs(store)
     fitted = logistic_regression(prepared["train"], prepared["validation"], 3, 0)
     said = fitted.say(prepared["test"])
     features, labels = taught(prepared["train"])
@@ -192,7 +192,7 @@ def test_nothing_of_test_is_seen_before_all_is_chosen(tmp_path, short):
             return super().__getitem__(split)
 
     store = make_store(tmp_path / "store")
-    prepared = Watched(talks(store))
+    prepared = Watched(baseline_inputs(store))
     rules = run.ScoreProtocol.of_store(store, "test", seeds=(0,))
     run._one(BASELINES["mlp"], prepared, rules, 0)
     assert "test" not in looked[: looked.index("test")]
@@ -211,9 +211,9 @@ def test_bad_stores_are_told(tmp_path):
         return row * float("nan") if (split, talk, turn, modality) == ("test", 2, 1, "speech") else row
 
     with pytest.raises(InputError, match="turn u1: its speech embedding is not a number"):
-        talks(make_store(tmp_path / "nan", edit=broken))
+        baseline_inputs(make_store(tmp_path / "nan", edit=broken))
     with pytest.raises(InputError, match="its validation split has 1 of its labels"):
-        talks(
+        baseline_inputs(
             make_store(
                 tmp_path / "one",
                 label=lambda split, random: (

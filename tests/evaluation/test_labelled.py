@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mister_e.corpora import table
+from mister_e.corpora.clips import Clips
 from mister_e.errors import InputError
-from mister_e.evaluation.clips import Clips
 from mister_e.evaluation.labelled import read_labelled
 
 HEAD = "file,emotion,text,speaker,gender\n"

@@ -13,12 +13,12 @@ import pytest
 
 from mister_e.corpora.base import Protocol
 from mister_e.errors import MisterEError
-from mister_e.evaluation.ensemble import ensemble
-from mister_e.evaluation.page import render
+from mister_e.evaluation.html import render
 from mister_e.evaluation.plots import save_confusion, save_reliability
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import score
 from mister_e.evaluation.summary import Evaluation, spread, spread_text
+from mister_e.inference.ensemble import ensemble
 from mister_e.labels import MELD_EMOTIONS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

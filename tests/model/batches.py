@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mister_e.config import MixtureConfig
-from mister_e.losses import LossWeights, mixture_loss
 from mister_e.model import MisterE
+from mister_e.model.config import MixtureConfig
+from mister_e.training.losses import LossConfig, mixture_loss
 
 few = settings(max_examples=15, deadline=None)
 
@@ -104,4 +104,4 @@ def gradients(model, loss):
 def training_loss(model, turns):
     """The whole loss of a batch, its parts weighed so that each one shows."""
     output = model(**turns.inputs)
-    return mixture_loss(output, turns.labels, mask=turns.mask, weights=LossWeights(consistency=1.0))
+    return mixture_loss(output, turns.labels, mask=turns.mask, weights=LossConfig(consistency=1.0))

@@ -17,7 +17,7 @@ mixture:
   model:
     {hidden: 8, gru_layers: 1, gru_hidden: 4, fusion_dim: 8, fusion_blocks: 1, attention_dim: 6}
   loss: {gamma: 1.0, contrastive: 0.1}
-  train: {epochs: 2, rate: 1.0e-2, checkpoint_every: 3, trackers: []}
+  train: {epochs: 2, learning_rate: 1.0e-2, checkpoint_every: 3, trackers: []}
 seeds: [0, 1]
 """
 

@@ -4,8 +4,8 @@ from batches import SMALL, batch, conversations, few
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mister_e.config import MixtureConfig
 from mister_e.model import ContextNetwork, Inputs, Packing
+from mister_e.model.config import MixtureConfig
 
 
 @pytest.fixture(scope="module")

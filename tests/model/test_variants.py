@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mister_e.config import MixtureConfig
 from mister_e.model import MisterE
+from mister_e.model.config import MixtureConfig
 from mister_e.model.gate import majority_weights
 
 OUTPUTS = ("logits", "experts", "gate", "speech_hidden", "text_hidden", "present")

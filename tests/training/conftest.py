@@ -3,7 +3,7 @@
 import pytest
 from stores import make_store, small_recipe
 
-from mister_e.training.stage2 import run_stage2
+from mister_e.training.stage2.run import run_stage2
 
 
 @pytest.fixture(scope="module")

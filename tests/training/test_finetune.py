@@ -7,13 +7,14 @@ import torch.nn.functional as F
 
 from mister_e.conversation import Conversation, Utterance
 from mister_e.encoders.base import embed
-from mister_e.encoders.text import TextEncoder, TextEncoderConfig
+from mister_e.encoders.text.encoder import TextEncoder, TextEncoderConfig
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
-from mister_e.losses import focal_loss
-from mister_e.training.classify import classify, positions_of
-from mister_e.training.finetune import FinetuneSettings, class_weights, finetune
-from mister_e.training.seeds import seed_everything
+from mister_e.training.losses import focal_loss
+from mister_e.training.runtime import seed_everything
+from mister_e.training.settings import FinetuneSettings
+from mister_e.training.stage1.classify import classify, positions_of
+from mister_e.training.stage1.task import class_weights, finetune
 
 LABELS = LabelSet(["sad", "glad"])
 GLAD, SAD = (
@@ -33,7 +34,7 @@ def talk(name, count, seed):
 
 
 TRAIN, VALIDATION = [talk(f"t{i}", 8, i) for i in range(4)], [talk("v", 10, 99)]
-SETTINGS = FinetuneSettings(epochs=2, rate=3e-4, batch_cost=64, trackers=())
+SETTINGS = FinetuneSettings(epochs=2, learning_rate=3e-4, batch_cost=64, trackers=())
 
 
 def encoder(**config):
@@ -79,7 +80,10 @@ def test_the_first_loss_is_that_of_plain_code(tmp_path):
 
 def test_accumulated_batches_make_the_same_step_as_one(tmp_path):
     losses = []
-    for name, update in (("one", {"batch_examples": 16}), ("four", {"batch_examples": 4, "accumulate": 4})):
+    for name, update in (
+        ("one", {"batch_examples": 16}),
+        ("four", {"batch_examples": 4, "gradient_accumulation": 4}),
+    ):
         tuned = encoder(dropout=0.0)
         for module in tuned.modules():
             if isinstance(module, torch.nn.Dropout):

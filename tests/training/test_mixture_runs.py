@@ -7,10 +7,10 @@ from stores import small_recipe
 
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
-from mister_e.evaluation.predict import predict
+from mister_e.inference.predict import predict
 from mister_e.training.mixture_folder import load_mixture, save_mixture
-from mister_e.training.runs import difference
-from mister_e.training.stage2 import run_stage2
+from mister_e.training.runs import first_difference
+from mister_e.training.stage2.run import run_stage2
 
 
 def test_a_run_of_another_recipe_or_version_is_refused(store, done):
@@ -23,7 +23,7 @@ def test_a_run_of_another_recipe_or_version_is_refused(store, done):
     with pytest.raises(InputError, match=r"another format \(0, now 1\)"):
         run_stage2(recipe, store, folder / "run")
     path.write_text(kept)
-    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ("a.c", 2, 3)
+    assert first_difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ("a.c", 2, 3)
 
 
 # folders

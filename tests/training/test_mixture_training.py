@@ -4,20 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mister_e.config import MixtureConfig
+from mister_e.inference.calibration import fit_temperature
 from mister_e.model import MisterE
+from mister_e.model.config import MixtureConfig
 from mister_e.training.batching import balanced_draws
-from mister_e.training.mix import Pairing, Voices, acted_alone, with_voices, without
-from mister_e.training.mixture import (
-    Embedded,
-    MixtureTuning,
-    fit_temperature,
-    judge,
-    pad,
-    score,
-    train_mixture,
-)
-from mister_e.training.speech import PLAIN
+from mister_e.training.mixture import Embedded, MixtureTuning, judge, pad, score, train_mixture
+from mister_e.training.stage1.acted_speech import PLAIN
+from mister_e.training.stage2.pairing import PairingConfig, Voices, acted_alone, drop_modality, replace_speech
 
 CLASSES, TEXT, SPEECH = 3, 6, 4
 CONFIG = MixtureConfig(
@@ -98,24 +91,24 @@ def test_the_same_seed_gives_the_same_losses():
 def test_acted_clips_stand_in_for_a_conversations_sound():
     base = conversation(40, 0)
     random = np.random.default_rng(0)
-    agreeing = with_voices(base, voices(), 1.0, random)
+    agreeing = replace_speech(base, voices(), 1.0, random)
     assert torch.equal(agreeing.speech.argmax(1), base.labels)
-    mixed = with_voices(base, voices(), 0.0, random)
+    mixed = replace_speech(base, voices(), 0.0, random)
     assert 0.1 < (mixed.speech.argmax(1) == base.labels).float().mean() < 0.6
     assert torch.equal(mixed.text, base.text)
-    other = with_voices(base, voices(), 0.0, random, otherwise=True)
+    other = replace_speech(base, voices(), 0.0, random, otherwise=True)
     assert not (other.speech.argmax(1) == base.labels).any()
 
 
 def test_a_turn_never_loses_both_modalities():
     base = conversation(6, 0)
     everywhere = torch.ones(6, dtype=torch.bool)
-    taken = without(base, speech=everywhere, text=everywhere)
+    taken = drop_modality(base, speech=everywhere, text=everywhere)
     assert not taken.has_speech.any()
     assert taken.has_text.all()
-    wordless = without(base, text=everywhere)
+    wordless = drop_modality(base, text=everywhere)
     assert not wordless.has_text.any()
-    for shown in Pairing(dropped=0.9, singles=5).epoch([base] * 30, voices(), 3):
+    for shown in PairingConfig(dropped=0.9, singles=5).epoch([base] * 30, voices(), 3):
         assert (shown.has_text | shown.has_speech).all()
 
 
@@ -139,13 +132,13 @@ def test_read_speech_is_shown_as_recordings_in_which_all_is_neutral():
         torch.ones(3, dtype=torch.bool),
         torch.tensor([0, 1, 2]),
     )
-    shown = Pairing(singles=5, plain=20).epoch([base] * 4, plain, 3)
+    shown = PairingConfig(singles=5, plain=20).epoch([base] * 4, plain, 3)
     assert len(shown) == 4 + 5 + 20
     recordings = [one for one in shown if len(one) >= 4]
     assert len(recordings) == 20
     assert not any(one.has_text.any() or one.labels.any() or not one.has_speech.all() for one in recordings)
     assert len({len(one) for one in recordings}) > 5
-    assert len(Pairing(singles=5, plain=20).epoch([base] * 4, acted, 3)) == 4 + 5
+    assert len(PairingConfig(singles=5, plain=20).epoch([base] * 4, acted, 3)) == 4 + 5
 
 
 def test_the_temperature_mends_what_was_stretched():

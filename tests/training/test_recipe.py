@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mister_e.encoders.text import TextEncoderConfig
+from mister_e.encoders.text.encoder import TextEncoderConfig
 from mister_e.errors import InputError
 from mister_e.training.recipe import read_recipe
 
@@ -47,7 +47,7 @@ def test_the_paper_recipes_hold_the_published_numbers(corpus):
         2048,
         128,
     )
-    assert (text.finetune.rate, text.finetune.betas, text.finetune.gamma) == (1e-5, (0.9, 0.99), 2.0)
+    assert (text.finetune.learning_rate, text.finetune.betas, text.finetune.gamma) == (1e-5, (0.9, 0.99), 2.0)
     assert text.finetune.batch_examples == 8
     assert text.finetune.epochs <= 20
     lora = speech.encoder.lora
@@ -57,8 +57,8 @@ def test_the_paper_recipes_hold_the_published_numbers(corpus):
         2048,
         30,
     )
-    assert (speech.finetune.rate, speech.finetune.gamma) == (1e-5, 2.0)
-    assert (speech.finetune.batch_examples, speech.finetune.accumulate) == (2, 8)
+    assert (speech.finetune.learning_rate, speech.finetune.gamma) == (1e-5, 2.0)
+    assert (speech.finetune.batch_examples, speech.finetune.gradient_accumulation) == (2, 8)
     # training hears what use hears
     assert speech.encoder.crop_seconds is None
     for part in (text, speech):
@@ -68,8 +68,8 @@ def test_the_paper_recipes_hold_the_published_numbers(corpus):
 
 
 def test_fields_can_be_changed(recipe):
-    read = read_recipe(recipe, ["text.finetune.rate=3e-4", "seeds=[4, 5]", "text.encoder.history=0"])
-    assert read.text.finetune.rate == 3e-4
+    read = read_recipe(recipe, ["text.finetune.learning_rate=3e-4", "seeds=[4, 5]", "text.encoder.history=0"])
+    assert read.text.finetune.learning_rate == 3e-4
     assert read.seeds == (4, 5)
     assert read.text.encoder == TextEncoderConfig(base="minilm-l6", history=0)
 

@@ -13,11 +13,12 @@ TALKS = """
 import sys
 from pathlib import Path
 import torch
-from mister_e.encoders.text import TextEncoder, TextEncoderConfig
+from mister_e.encoders.text.encoder import TextEncoder, TextEncoderConfig
 from mister_e.labels import LabelSet
 from mister_e.conversation import Conversation, Utterance
-from mister_e.training.finetune import FinetuneSettings, finetune
-from mister_e.training.seeds import seed_everything
+from mister_e.training.settings import FinetuneSettings
+from mister_e.training.stage1.task import finetune
+from mister_e.training.runtime import seed_everything
 
 torch.set_num_threads(1)
 WORDS = [("it hurts", "sad"), ("so happy", "glad"), ("what a lovely day", "glad"), ("crying again", "sad")]
@@ -35,7 +36,7 @@ if not dropout:
     for module in encoder.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-settings = FinetuneSettings(epochs=2, rate=1e-4, batch_examples=8, checkpoint_every=3, trackers=())
+settings = FinetuneSettings(epochs=2, learning_rate=1e-4, batch_examples=8, checkpoint_every=3, trackers=())
 finetune(encoder, talks[:8], talks[8:], LabelSet(("sad", "glad")), settings, Path(sys.argv[1]))
 """
 

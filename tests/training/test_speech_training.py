@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from mister_e.conversation import SAMPLE_RATE
-from mister_e.encoders.speech import SpeechEncoder, SpeechEncoderConfig
-from mister_e.training.augmentation import CONDITIONS, augmented, echo, noise, opus, speed, telephone
-from mister_e.training.finetune import FinetuneSettings
-from mister_e.training.recordings import Recordings
-from mister_e.training.speech import Draws, LabelledSound, train_speech
+from mister_e.audio.format import SAMPLE_RATE
+from mister_e.encoders.speech.whisper import WhisperEncoder, WhisperEncoderConfig
+from mister_e.training.settings import FinetuneSettings
+from mister_e.training.stage1.acted_speech import LabelledSound, SamplingConfig, train_speech
+from mister_e.training.stage1.augmentation import CONDITIONS, augmented, echo, noise, opus, speed, telephone
+from mister_e.training.stage1.recording_simulation import Recordings
 
 
 def buzz(pitch: float, seconds: float, seed: int = 0) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_the_same_chance_gives_the_same_sound():
 
 def test_recordings_are_mixed_from_the_moments_of_their_emotions():
     torch.manual_seed(0)
-    recordings = Recordings(2, 3, 4, neutral=0, strangers=0.4)
+    recordings = Recordings(2, 3, 4, neutral=0, other_corpus_fraction=0.4)
     for _ in range(400):
         corpora, labels = torch.randint(0, 2, (64,)), torch.randint(0, 2, (64,))
         pooled = corpora[:, None] * 10.0 + labels[:, None] * 2.0 + torch.randn(64, 4)
@@ -104,7 +104,7 @@ def test_an_emotion_that_a_corpus_lacks_is_no_part_of_its_recordings():
 
 @pytest.mark.parametrize("met", [0, 1])
 def test_a_corpus_of_which_little_was_met_is_no_company(met):
-    recordings = Recordings(3, 2, 4, neutral=None, strangers=1.0)
+    recordings = Recordings(3, 2, 4, neutral=None, other_corpus_fraction=1.0)
     recordings.update(torch.randn(60, 4) + 5, torch.ones(60, dtype=torch.long), torch.arange(60) % 2)
     few = torch.full((met,), 2)
     recordings.update(torch.randn(met, 4), few, few * 0)
@@ -124,9 +124,11 @@ def test_the_speech_encoder_learns_resumes_and_takes_statistics_alone(tmp_path):
 
     def trained(folder, epochs):
         torch.manual_seed(0)
-        encoder = SpeechEncoder(SpeechEncoderConfig(classes=2, embedding_dim=8, rank=2))
-        settings = FinetuneSettings(epochs=epochs, rate=3e-3, schedule="constant", trackers=(), ema=0.5)
-        draws = Draws(clips=48, batch=12)
+        encoder = WhisperEncoder(WhisperEncoderConfig(classes=2, embedding_dim=8, rank=2))
+        settings = FinetuneSettings(
+            epochs=epochs, learning_rate=3e-3, schedule="constant", trackers=(), ema=0.5
+        )
+        draws = SamplingConfig(clips=48, batch=12)
         return encoder, train_speech(
             encoder, [*clips, *table], clips[:8], settings, folder, draws=draws, neutral=0
         )

@@ -9,17 +9,17 @@ from stores import LABELS, SPEECH_DIM, TEXT_DIM, make_store, small_recipe
 
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError, MisterEError
-from mister_e.evaluation.metrics import weighted_f1
-from mister_e.evaluation.predict import predict
-from mister_e.losses import LossWeights, mixture_loss
+from mister_e.inference.batch import pad, run
+from mister_e.inference.predict import predict
+from mister_e.metrics.classification import weighted_f1
 from mister_e.model import MisterE
-from mister_e.model.batch import pad, run
-from mister_e.training.mixing import MixtureTraining, varied
+from mister_e.training.losses import LossConfig, mixture_loss
 from mister_e.training.mixture_folder import load_mixture
-from mister_e.training.mixture_settings import LossSettings, MixtureSettings
-from mister_e.training.seeds import seed_everything
-from mister_e.training.stage2 import run_stage2
-from mister_e.training.stored import read_training_data
+from mister_e.training.runtime import seed_everything
+from mister_e.training.settings import MixtureSettings
+from mister_e.training.stage2.data import read_training_data
+from mister_e.training.stage2.run import run_stage2
+from mister_e.training.stage2.task import MixtureTraining, augment
 
 
 def rows(run):
@@ -58,7 +58,7 @@ def test_the_folder_says_all_about_the_model(store, done):
     assert facts.encoders == store.facts["encoders"]
     assert trained.protocol == store.protocol
     assert (trained.model.config.text_dim, trained.model.config.speech_dim) == (TEXT_DIM, SPEECH_DIM)
-    assert facts.train["rate"] == recipe.stage2().train.rate
+    assert facts.train["learning_rate"] == recipe.stage2().train.learning_rate
     assert not trained.model.training
     trained.check(store)
     temperatures = trained.temperatures(predict(trained, list(store.conversations("test")), mode="text-only"))
@@ -77,7 +77,7 @@ def test_only_train_and_validation_are_read(store, tmp_path, monkeypatch):
 
 def test_a_finished_run_is_not_done_again(store, done, monkeypatch):
     folder, recipe, summary = done
-    monkeypatch.setattr("mister_e.training.stage2.train_one", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("mister_e.training.stage2.run.train_one", lambda *_: pytest.fail("trained again"))
     assert run_stage2(recipe, store, folder / "run") == summary
 
 
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_run(store, done, tmp_path):
 def test_the_first_loss_is_that_of_plain_code(store, tmp_path):
     recipe = small_recipe(
         tmp_path,
-        "mixture.train.batch=100",
+        "mixture.train.batch_size=100",
         "mixture.train.epochs=1",
         "mixture.model.dropout=0",
         "mixture.model.head_dropout=0",
@@ -101,14 +101,18 @@ def test_the_first_loss_is_that_of_plain_code(store, tmp_path):
     mixture = MisterE(data.config)
     batch = pad(list(store.conversations("train")))
     loss = mixture_loss(
-        run(mixture, batch), batch.labels, mask=batch.mask, weights=LossWeights(gamma=1.0, contrastive=0.1)
+        run(mixture, batch), batch.labels, mask=batch.mask, weights=LossConfig(gamma=1.0, contrastive=0.1)
     )
     assert rows(tmp_path / "run" / "seed-0")[0]["loss"] == pytest.approx(loss.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
     "change",
-    ["mixture.train.average_from=1", "mixture.train.precision=bfloat16", "mixture.train.accumulate=2"],
+    [
+        "mixture.train.average_from=1",
+        "mixture.train.precision=bfloat16",
+        "mixture.train.gradient_accumulation=2",
+    ],
 )
 def test_other_ways_of_training_train(store, tmp_path, change):
     recipe = small_recipe(tmp_path, change, "mixture.train.epochs=5")
@@ -141,7 +145,7 @@ def test_variations_take_what_they_may(store):
     talks = list(store.conversations("train")) * 40
     settings = MixtureSettings(drop_text=0.3, drop_speech=0.2, prefixes=0.5)
     random = np.random.default_rng(0)
-    shown = [varied(one, settings, random) for one in talks]
+    shown = [augment(one, settings, random) for one in talks]
     text = torch.cat([one.has_text for one in shown]).float().mean().item()
     speech = torch.cat([one.has_speech for one in shown]).float().mean().item()
     # a turn that would lose both keeps either: 0.06 of them
@@ -158,7 +162,7 @@ def test_variations_take_what_they_may(store):
 def test_whole_conversations_lose_one_modality(store):
     talks = list(store.conversations("train")) * 20
     random = np.random.default_rng(0)
-    shown = [varied(one, MixtureSettings(drop_conversation=0.5), random) for one in talks]
+    shown = [augment(one, MixtureSettings(drop_conversation=0.5), random) for one in talks]
     kinds = [(bool(one.has_text.any()), bool(one.has_speech.any())) for one in shown]
     assert kinds.count((True, True)) / len(kinds) == pytest.approx(0.5, abs=0.1)
     assert kinds.count((True, False)) / len(kinds) == pytest.approx(0.25, abs=0.1)
@@ -169,7 +173,7 @@ def test_what_is_drawn_does_not_depend_on_the_process(store, tmp_path):
     recipe = small_recipe(tmp_path, "mixture.train.drop_text=0.5")
     data = read_training_data(store, recipe)
     task = MixtureTraining(
-        MisterE(data.config).eval(), data, recipe.stage2().train, LossWeights(contrastive=0)
+        MisterE(data.config).eval(), data, recipe.stage2().train, LossConfig(contrastive=0)
     )
     task.model.eval()
     losses = [task.loss(task.model, [2, 5], "cpu", (0, 7, 0, process)).item() for process in (0, 1)]
@@ -178,12 +182,12 @@ def test_what_is_drawn_does_not_depend_on_the_process(store, tmp_path):
 
 def test_class_weights():
     counts = np.array([6, 3, 1])
-    balanced = LossSettings(class_weights="balanced").resolve(counts).class_weights
+    balanced = LossConfig(class_weights="balanced").resolve(counts).class_weights
     assert balanced == pytest.approx((10 / 18, 10 / 9, 10 / 3))
-    assert LossSettings().resolve(counts) == LossWeights()
-    assert LossSettings().resolve(np.array([6, 0, 1])).class_weights == (1.0, 0.0, 1.0)
+    assert LossConfig().resolve(counts) == LossConfig()
+    assert LossConfig().resolve(np.array([6, 0, 1])).class_weights == (1.0, 0.0, 1.0)
     with pytest.raises(InputError, match="class_weights: 2 weights, but there are 3 classes"):
-        LossSettings(class_weights=(1, 2)).resolve(counts)
+        LossConfig(class_weights=(1, 2)).resolve(counts)
 
 
 # bad input
@@ -271,7 +275,7 @@ TEXT = "text={kind: text, encoder: {base: %s}}"
             "text embeddings are by an encoder of base 'minilm-l6', but recipe small has 'smollm2",
         ),
         (
-            "speech={kind: frames, encoder: {}}",
+            "speech={kind: whisper, encoder: {}}",
             "speech embeddings are by an encoder of kind 'features', but .* 'frames'",
         ),
     ],
@@ -299,7 +303,7 @@ def test_a_recipe_without_a_mixture_is_refused(store, tmp_path):
 
 
 def test_a_loss_that_is_no_number_is_told(store, tmp_path):
-    recipe = small_recipe(tmp_path, "mixture.train.rate=1e30", "mixture.train.clip=1e30")
+    recipe = small_recipe(tmp_path, "mixture.train.learning_rate=1e30", "mixture.train.max_grad_norm=1e30")
     with pytest.raises(MisterEError, match=r"the loss is .*; lower `rate`"):
         run_stage2(recipe, store, tmp_path / "run", seeds=[0])
 
@@ -309,7 +313,7 @@ def test_a_conversation_may_lack_labels(store, tmp_path):
     data = read_training_data(store, recipe)
     bare = replace(data.train[0], labels=torch.full_like(data.train[0].labels, -1))
     task = MixtureTraining(
-        MisterE(data.config), replace(data, train=[bare, data.train[1]]), recipe.stage2().train, LossWeights()
+        MisterE(data.config), replace(data, train=[bare, data.train[1]]), recipe.stage2().train, LossConfig()
     )
     assert task.weight([0]) == 0
     assert task.weight([0, 1]) == len(data.train[1])

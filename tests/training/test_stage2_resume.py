@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.training.recipe import read_recipe
-from mister_e.training.stage2 import run_stage2
+from mister_e.training.stage2.run import run_stage2
 
 torch.set_num_threads(1)
 store = EmbeddingStore.load(sys.argv[1])

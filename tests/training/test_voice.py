@@ -6,20 +6,20 @@ import wave
 import numpy as np
 import pytest
 
-from mister_e.conversation import SAMPLE_RATE
-from mister_e.encoders.front_end import SpeechFrontEnd
-from mister_e.encoders.speech import SpeechEncoderConfig
+from mister_e.audio.format import SAMPLE_RATE
+from mister_e.encoders.speech.frontend import SpeechFrontend
+from mister_e.encoders.speech.whisper import WhisperEncoderConfig
 from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS
-from mister_e.training.finetune import FinetuneSettings
-from mister_e.training.mix import acted_alone, acted_together, voices
-from mister_e.training.speech import PLAIN, Draws, Judged, LabelledSound, group_scores
+from mister_e.training.settings import FinetuneSettings
+from mister_e.training.stage1.acted_speech import PLAIN, Judged, LabelledSound, SamplingConfig, group_scores
+from mister_e.training.stage1.voice import hear, statistics_alone, train_voice
+from mister_e.training.stage2.pairing import acted_alone, acted_together, voices
 from mister_e.training.turns import TableConversation
-from mister_e.training.voice import hear, statistics_alone, train_voice
 
-CONFIG = SpeechEncoderConfig(rank=1, embedding_dim=8, attention_hidden=4, classes=7, loudness=False)
-SETTINGS = FinetuneSettings(epochs=1, rate=1e-3, trackers=())
-DRAWS = Draws(clips=16, batch=8)
+CONFIG = WhisperEncoderConfig(rank=1, embedding_dim=8, attention_hidden=4, classes=7, loudness=False)
+SETTINGS = FinetuneSettings(epochs=1, learning_rate=1e-3, trackers=())
+DRAWS = SamplingConfig(clips=16, batch=8)
 
 
 def write(path, pitch, seconds):
@@ -96,8 +96,8 @@ def test_training_is_done_once_and_for_these_settings_alone(heard, tmp_path):
     assert f"{PLAIN}: together" not in rows[0]
     again, same = train_voice(CONFIG, SETTINGS, train, heard["validation"], tmp_path, draws=DRAWS)
     assert same == rows
-    judged = Judged(again, SpeechFrontEnd(), heard["test"])
-    assert group_scores(judged) == group_scores(Judged(encoder, SpeechFrontEnd(), heard["test"]))
+    judged = Judged(again, SpeechFrontend(), heard["test"])
+    assert group_scores(judged) == group_scores(Judged(encoder, SpeechFrontend(), heard["test"]))
     acted = voices(judged)
     alone = acted_alone(acted, 4)
     together = acted_together(acted, 4, range(len(alone)))
@@ -114,11 +114,11 @@ def test_training_is_done_once_and_for_these_settings_alone(heard, tmp_path):
 def test_statistics_alone_are_scored_as_they_were_trained():
     """They are relative to their conversation already: taken alone they must not become zero."""
     row = np.full(8, 5.0, np.float32)
-    from mister_e.encoders.speech import SpeechEncoder
+    from mister_e.encoders.speech.whisper import WhisperEncoder
 
-    encoder = SpeechEncoder(CONFIG).eval()
+    encoder = WhisperEncoder(CONFIG).eval()
     judged = Judged(
-        encoder, SpeechFrontEnd(), [LabelledSound(None, row, 0, "meld", centred=True) for _ in range(2)]
+        encoder, SpeechFrontend(), [LabelledSound(None, row, 0, "meld", centred=True) for _ in range(2)]
     )
     seen = []
     encoder.join = lambda relative, statistics: seen.append(statistics) or relative[:, :8]

@@ -1,20 +1,23 @@
-"""From recordings and transcripts to turns."""
+"""Sound as a signal: decoding, encoding, level, pitch and prosody; knows no turns and no words."""
 
-from mister_e.audio.cues import cut_turns
-from mister_e.audio.decode import Recording, blocks, probe, read_clip
-from mister_e.audio.encode import encode
-from mister_e.audio.transcripts import read_transcript, to_srt, to_vtt
-from mister_e.audio.turns import transcribe_turns
+from __future__ import annotations
 
-__all__ = [
-    "Recording",
-    "blocks",
-    "cut_turns",
-    "encode",
-    "probe",
-    "read_clip",
-    "read_transcript",
-    "to_srt",
-    "to_vtt",
-    "transcribe_turns",
-]
+from typing import TYPE_CHECKING
+
+from mister_e.audio.format import SAMPLE_RATE
+from mister_e.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mister_e.audio.decode import Recording, blocks, probe, read_clip
+
+__all__ = ["SAMPLE_RATE", "Recording", "blocks", "probe", "read_clip"]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Recording": "decode",
+        "blocks": "decode",
+        "probe": "decode",
+        "read_clip": "decode",
+    },
+)

@@ -13,8 +13,8 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.level import mended
-from mister_e.conversation import SAMPLE_RATE
 from mister_e.errors import InputError
 
 Samples = NDArray[np.float32]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.decode import blocks
-from mister_e.conversation import SAMPLE_RATE
+from mister_e.audio.format import SAMPLE_RATE
 
 #: Clear speech, about 11 MB an hour.
 BIT_RATE = 24_000

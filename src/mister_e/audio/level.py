@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mister_e.conversation import SAMPLE_RATE
+from mister_e.audio.format import SAMPLE_RATE
 
 # Sound is what lies less than this far below the loudest fifth of a second: soft consonants do,
 # a noise floor 50 dB under the voice does not.

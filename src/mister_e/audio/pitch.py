@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.frames import Floats, by_blocks, windows
-from mister_e.conversation import SAMPLE_RATE
 
 #: Seconds between values.
 STEP = 0.01

@@ -14,10 +14,10 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.frames import Floats, by_blocks, windows
 from mister_e.audio.level import mended
 from mister_e.audio.pitch import STEP, Candidates, harmonicity, pitch_candidates, pitch_track
-from mister_e.conversation import SAMPLE_RATE
 
 # Quieter than this below the loud parts, in dB, a recording tells of its studio and not of the
 # voice: digital silence would otherwise drown every variation.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mister_e.conversation import SAMPLE_RATE
+from mister_e.audio.format import SAMPLE_RATE
 
 #: Most points of an outline.
 POINTS = 1000

@@ -35,7 +35,7 @@ def _app() -> typer.Typer:
     """Put the verbs together."""
     import typer
 
-    from mister_e.cli import (
+    from mister_e.cli.verbs import (
         ablate,
         analyze,
         baselines,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mister_e.analysis import unique_names
+from mister_e.analysis.turns import unique_names
 from mister_e.errors import InputError
 
 #: Extensions picked up from a folder; a file named by hand may have any.
@@ -130,7 +130,7 @@ def _ours(file: Path) -> bool:
 def _readable(file: Path) -> bool:
     """Whether JSON is a transcript: it may as well be settings or notes on the recording."""
     # imported here, as it brings the audio decoder, which --help need not wait for
-    from mister_e.audio.transcripts import read_transcript
+    from mister_e.transcription.transcripts import read_transcript
 
     try:
         read_transcript(file)
@@ -141,7 +141,7 @@ def _readable(file: Path) -> bool:
 
 def _check(files: Sequence[Path], transcript: Path | None, no_asr: bool) -> None:
     """Refuse what cannot be meant."""
-    from mister_e.audio.transcripts import FORMATS
+    from mister_e.transcription.transcripts import FORMATS
 
     if len(files) == 1 and not files[0].exists():
         raise InputError(f"{files[0]}: no such file or folder")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mister_e.cli.messages import plain
-from mister_e.hooks import Progress, silent
+from mister_e.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mister_e.analysis import Analysis, ConversationAnalysis, FailedInput
+from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput
 from mister_e.cli.inputs import Input
 from mister_e.cli.messages import explain
 from mister_e.cli.progress import numbered
 from mister_e.cli.writing import Writer
-from mister_e.hooks import Progress
+from mister_e.progress import Progress
 
 Judge = Callable[[Input, Progress], ConversationAnalysis]
 

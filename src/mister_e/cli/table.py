@@ -11,11 +11,12 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mister_e.analysis import EXPERTS, Analysis, ConversationAnalysis, Scores, TurnAnalysis
+from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import ConversationAnalysis, Scores, TurnAnalysis
+from mister_e.analysis.wording import MARK, clock, marked, meaning
 from mister_e.cli.messages import plain
-from mister_e.clock import clock
+from mister_e.experts import EXPERTS
 from mister_e.labels import colour
-from mister_e.uncertainty import MARK, marked, meaning
 
 #: The letter of each expert in the gate's bar and its colours, apart even in a terminal of 16.
 EXPERT_STYLES = {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mister_e import __version__
+from mister_e.version import __version__
 
 
 def _tell(asked: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mister_e.analysis import Analysis
+from mister_e.analysis.result import Analysis
 from mister_e.cli.outputs import Format, Output, to_stdout
 from mister_e.errors import InputError
 from mister_e.files import write_text

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mister_e.corpora.base import SPLITS, Protocol, Reader, Row
+from mister_e.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mister_e.corpora import checks, clips, table
+    from mister_e.corpora.releases import iemocap, meld, mosi
     from mister_e.corpora.store import Corpus
 
-__all__ = ["SPLITS", "Corpus", "Protocol", "Reader", "Row"]
+__all__ = [
+    "SPLITS",
+    "Corpus",
+    "Protocol",
+    "Reader",
+    "Row",
+    "checks",
+    "clips",
+    "iemocap",
+    "meld",
+    "mosi",
+    "table",
+]
 
-_MODULES = frozenset({"checks", "iemocap", "meld", "mosi", "table"})
-
-
-def __getattr__(name: str) -> Any:
-    # tables come with polars: the decoding processes start quicker without it
-    if name == "Corpus":
-        return import_module("mister_e.corpora.store").Corpus
-    if name in _MODULES:
-        return import_module(f"mister_e.corpora.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# tables come with polars: the decoding processes start quicker without it
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Corpus": "store",
+        "checks": "checks",
+        "clips": "clips",
+        "iemocap": "releases.iemocap",
+        "meld": "releases.meld",
+        "mosi": "releases.mosi",
+        "table": "table",
+    },
+)

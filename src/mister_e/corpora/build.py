@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mister_e import __version__
 from mister_e.corpora import counting
 from mister_e.corpora.base import Protocol, Reader, Row
 from mister_e.corpora.extraction import AudioFormat, archives, check_form, check_targets, extract, prune
 from mister_e.corpora.own_splits import apply_splits, with_own_split
 from mister_e.corpora.places import check_places, check_untouched, only_run
 from mister_e.corpora.rows import check_rows, names, to_table
-from mister_e.corpora.store import FACTS, TABLE, Corpus, root_from, sha256, write
+from mister_e.corpora.store import FACTS, TABLE, Corpus, root_from, write
 from mister_e.errors import InputError
-from mister_e.hooks import Progress, silent
+from mister_e.files import sha256
+from mister_e.progress import Progress, silent
+from mister_e.version import __version__
 
 #: Turns without speech are noted one by one up to this many that share a reason.
 _NOTED = 20

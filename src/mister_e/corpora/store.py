@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ import polars as pl
 from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.corpora.base import SPLITS, Protocol
 from mister_e.errors import InputError
-from mister_e.files import replacing, write_text
+from mister_e.files import replacing, sha256, write_text
 
 #: The files of a corpus folder, besides its audio.
 TABLE, FACTS = "corpus.parquet", "corpus.json"
@@ -159,9 +158,3 @@ def root_from(folder: Path, root: Path) -> str:
         return os.path.relpath(root.resolve(), folder.resolve())
     except ValueError:  # another drive of Windows
         return str(root.resolve())
-
-
-def sha256(path: Path) -> str:
-    """Hash a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from mister_e.conversation import Conversation
 from mister_e.errors import InputError
-from mister_e.hooks import Progress, silent
-
-Modality = Literal["text", "speech"]
+from mister_e.experts import Modality
+from mister_e.progress import Progress, silent
 
 
 @dataclass(frozen=True)

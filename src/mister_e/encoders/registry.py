@@ -23,12 +23,15 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
-    "audio-llm": Kind("mister_e.encoders.audio_llm", "AudioLLMEncoder", "AudioLLMConfig"),
-    "features": Kind("mister_e.encoders.features", "FeaturesEncoder", "FeaturesConfig"),
-    "frames": Kind("mister_e.encoders.speech", "SpeechEncoder", "SpeechEncoderConfig"),
-    "speech-model": Kind("mister_e.encoders.speech_model", "SpeechModelEncoder", "SpeechModelConfig"),
-    "text": Kind("mister_e.encoders.text", "TextEncoder", "TextEncoderConfig"),
+    "audio-llm": Kind("mister_e.encoders.speech.audio_llm", "AudioLLMEncoder", "AudioLLMConfig"),
+    "features": Kind("mister_e.encoders.speech.features", "FeaturesEncoder", "FeaturesConfig"),
+    "speech-model": Kind("mister_e.encoders.speech.pretrained", "SpeechModelEncoder", "SpeechModelConfig"),
+    "text": Kind("mister_e.encoders.text.encoder", "TextEncoder", "TextEncoderConfig"),
+    "whisper": Kind("mister_e.encoders.speech.whisper", "WhisperEncoder", "WhisperEncoderConfig"),
 }
+
+#: Names that kinds had in folders of older versions.
+FORMER_KINDS: Mapping[str, str] = {"frames": "whisper"}
 
 
 def encoder_class(kind: str) -> type[UtteranceEncoder]:
@@ -78,6 +81,7 @@ def load_encoder(folder: Path) -> UtteranceEncoder:
 
 
 def _kind(name: str) -> Kind:
+    name = FORMER_KINDS.get(name, name)
     if name not in KINDS:
         raise InputError(f"there is no encoder of kind {name!r}: the kinds are {', '.join(KINDS)}")
     return KINDS[name]

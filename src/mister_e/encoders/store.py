@@ -22,40 +22,17 @@ from torch import Tensor
 from mister_e.conversation import Conversation
 from mister_e.corpora.base import SPLITS, Protocol
 from mister_e.corpora.store import Corpus
-from mister_e.encoders.base import Example, Modality, UtteranceEncoder, batches_by_cost, device_of
+from mister_e.encoders.base import Example, UtteranceEncoder, batches_by_cost, device_of
+from mister_e.encoders.conversations import StoredConversation
 from mister_e.errors import InputError
+from mister_e.experts import Modality
 from mister_e.files import replacing, write_text
-from mister_e.hooks import Progress, silent
+from mister_e.progress import Progress, silent
 
 FORMAT = 1
 FACTS = "store.json"
 #: Turns in a shard at least: what a kill may lose.
 SHARD = 1024
-
-
-@dataclass(frozen=True)
-class StoredConversation:
-    """A conversation as stage 2 sees it.
-
-    :param id: name of the conversation.
-    :param ids: of its T turns.
-    :param text: float32 `[T, D]`; zeros without words. None = the store has no text encoder.
-    :param speech: float32 `[T, D]`; zeros without sound. None = the store has no speech encoder.
-    :param has_text: bool `[T]`.
-    :param has_speech: bool `[T]`.
-    :param labels: int64 `[T]`, positions in the protocol's labels; -1 = unlabelled.
-    """
-
-    id: str
-    ids: tuple[str, ...]
-    text: Tensor | None
-    speech: Tensor | None
-    has_text: Tensor
-    has_speech: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)

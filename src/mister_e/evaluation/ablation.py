@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from mister_e.encoders.store import EmbeddingStore, StoredConversation
+from mister_e.encoders.conversations import StoredConversation
+from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
-from mister_e.evaluation.predict import predict
 from mister_e.evaluation.protocol import check_scorable
 from mister_e.evaluation.scorecard import score
 from mister_e.files import write_text
-from mister_e.hooks import Progress, silent
+from mister_e.inference.predict import predict
+from mister_e.progress import Progress, silent
 from mister_e.training.mixture_folder import TrainedMixture, load_mixture
 from mister_e.training.recipe import Recipe
-from mister_e.training.runs import once_each, spread
-from mister_e.training.stage2 import run_stage2
+from mister_e.training.runs import check_unique, spread
+from mister_e.training.stage2.run import run_stage2
 
 #: The recipe as it is: what the others are compared with.
 FULL = "full"
@@ -77,7 +78,7 @@ def ablate(
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise InputError(f"there is no variant {unknown[0]!r}: the variants are {', '.join(VARIANTS)}")
-    seeds = once_each(seeds) or recipe.seeds
+    seeds = check_unique(seeds) or recipe.seeds
     check_scorable(store, _SPLITS)
     rows, robustness = [], []
     for number, name in enumerate(variants, start=1):

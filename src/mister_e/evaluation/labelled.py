@@ -10,9 +10,9 @@ from typing import Protocol as TypingProtocol
 
 from mister_e.conversation import Conversation
 from mister_e.corpora.base import SPLITS, Protocol
+from mister_e.corpora.clips import MANIFEST, Clips
 from mister_e.corpora.store import FACTS, Corpus
 from mister_e.errors import InputError
-from mister_e.evaluation.clips import MANIFEST, Clips
 
 
 class Labelled(TypingProtocol):

@@ -11,16 +11,16 @@ import numpy as np
 
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.errors import InputError
-from mister_e.evaluation.classes import LabelMap, narrowed
+from mister_e.evaluation.label_mapping import LabelMap, narrowed
 from mister_e.evaluation.labelled import Labelled
-from mister_e.evaluation.predict import MODES, Mode
-from mister_e.evaluation.predictions import Predictions
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import score
 from mister_e.evaluation.summary import Evaluation
-from mister_e.hooks import Progress, silent
+from mister_e.inference.model_folder import ModelFolder
+from mister_e.inference.predict import MODES, Mode
+from mister_e.inference.predictions import Predictions
 from mister_e.pipeline import Pipeline
-from mister_e.pretrained.folder import ModelFolder
+from mister_e.progress import Progress, silent
 
 #: Where a model folder's epochs and temperatures were chosen, as its card tells.
 SELECTION = "validation data of its own"

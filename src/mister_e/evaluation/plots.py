@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.errors import MisterEError
-from mister_e.evaluation.calibration import DRAWN, Reliability
 from mister_e.files import replacing
+from mister_e.metrics.reliability import DRAWN, Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,15 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mister_e.analysis import EXPERTS
 from mister_e.errors import InputError
-from mister_e.evaluation import bootstrap
-from mister_e.evaluation.bootstrap import Interval, intervals
-from mister_e.evaluation.calibration import Reliability, Temperature, calibrated
-from mister_e.evaluation.gate import GateStatistics, gate_statistics
-from mister_e.evaluation.metrics import class_scores, confusion_matrix, overall_scores
-from mister_e.evaluation.predictions import Predictions
+from mister_e.evaluation.gate_statistics import GateStatistics, gate_statistics
+from mister_e.experts import EXPERTS
+from mister_e.inference.calibration import Temperature, calibrated
+from mister_e.inference.predictions import Predictions
 from mister_e.labels import LabelSet
+from mister_e.metrics import bootstrap
+from mister_e.metrics.bootstrap import Interval, intervals
+from mister_e.metrics.classification import class_scores, confusion_matrix, overall_scores
+from mister_e.metrics.reliability import Reliability
 
 #: What an interval draws again, whole.
 Unit = Literal["conversation", "voice"]
@@ -199,7 +200,7 @@ def _experts(predictions: Predictions, chosen: NDArray[np.bool_], classes: int) 
     """Confusion of each expert over the turns that it judged; one that judged none is left out."""
     if predictions.experts is None or predictions.present is None:
         return {}
-    result = {}
+    result: dict[str, Any] = {}
     for number, name in enumerate(EXPERTS):
         judged = chosen & predictions.present[:, number]
         if judged.any():

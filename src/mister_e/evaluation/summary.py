@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mister_e.evaluation.calibration import Reliability
-from mister_e.evaluation.classes import Choice
-from mister_e.evaluation.gate import GateStatistics
-from mister_e.evaluation.metrics import class_scores, overall_scores
+from mister_e.evaluation.gate_statistics import GateStatistics
+from mister_e.evaluation.label_mapping import Choice
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import Scorecard
+from mister_e.metrics.classification import class_scores, overall_scores
+from mister_e.metrics.reliability import Reliability
 
 FORMAT = 1
 
@@ -116,7 +116,7 @@ class Evaluation:
 
     @property
     def gate(self) -> GateStatistics | None:
-        """Trust, averaged over the seeds; None = the model has no gate."""
+        """Gate weights, averaged over the seeds; None = the model has no gate."""
         several = [card.gate for card in self.cards.values() if card.gate is not None]
         return GateStatistics.mean_of(several) if several else None
 

@@ -4,7 +4,7 @@ from mister_e.model.context import ContextNetwork
 from mister_e.model.fusion import FusionExpert
 from mister_e.model.gate import Gate, expert_presence
 from mister_e.model.inputs import Inputs
-from mister_e.model.mister_e import MisterE, MixtureOutput
+from mister_e.model.mixture import MisterE, MixtureOutput
 from mister_e.model.packing import Packing
 
 __all__ = [

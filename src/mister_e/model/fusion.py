@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mister_e.config import MixtureConfig
+from mister_e.model.config import MixtureConfig
 from mister_e.model.dropout import dropout
 from mister_e.model.inputs import Inputs
 from mister_e.model.packing import Packing

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mister_e.analysis import EXPERTS
-from mister_e.config import MixtureConfig
+from mister_e.experts import EXPERTS
+from mister_e.model.config import MixtureConfig
 
 
 def expert_presence(has_speech: Tensor, has_text: Tensor, experts: Sequence[str] = EXPERTS) -> Tensor:
@@ -84,7 +84,7 @@ def equal_weights(present: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def majority_weights(experts: Tensor, present: Tensor) -> Tensor:
-    """Trust, alike, the experts that name the class most of them name.
+    """GateSummary, alike, the experts that name the class most of them name.
 
     The mean of their logits is highest at that class, so that weighing is voting. Of classes with
     as many votes, the one with the higher mean probability wins.

@@ -40,7 +40,7 @@ class Inputs:
         rows = embeddings if there.all() else torch.where(there[:, None], embeddings, stand_in.detach())
         return cls(rows, ~there, stand_in)
 
-    def taken(self, turns: Tensor) -> Inputs:
+    def select_turns(self, turns: Tensor) -> Inputs:
         """Some of the turns.
 
         :param turns: int64 `[M]`, their rows.

@@ -76,7 +76,7 @@ def read_in_windows(
             size = group[0][1] - group[0][0]
             rows = torch.cat([torch.arange(start + first, start + last) for first, last, _, _ in group])
             here = Packing.of(torch.ones(len(group), size, dtype=torch.bool, device=packing.mask.device))
-            shown = [one.taken(rows.to(one.rows.device)) for one in turns]
+            shown = [one.select_turns(rows.to(one.rows.device)) for one in turns]
             for each, said in zip(found, read_together(networks, shown, here), strict=True):
                 for number, (first, _, judged, end) in enumerate(group):
                     part = slice(number * size + judged - first, number * size + end - first)

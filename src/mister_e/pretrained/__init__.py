@@ -33,7 +33,7 @@ def model_folder(model: str | Path) -> Path:
     if (_HERE / model / "config.json").is_file():
         return _HERE / model
     if model.count("/") == 1:
-        from mister_e.encoders.weights import hub_folder
+        from mister_e.pretrained.weights import hub_folder
 
         return hub_folder(model)
     names = ", ".join(config["name"] for config in bundled())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mister_e.training.seeds import generator
+from mister_e.training.runtime import generator
 
 
 def length_bucketed(lengths: Sequence[int], batch: int, seed: int) -> list[list[int]]:

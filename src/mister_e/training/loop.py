@@ -12,66 +12,26 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from mister_e.errors import MisterEError
-from mister_e.hooks import Progress, silent
-from mister_e.training.allocator import keep_freed_memory
-from mister_e.training.averaging import Average
+from mister_e.progress import Progress, silent
 from mister_e.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from mister_e.training.runlog import RunLog
 from mister_e.training.runs import on_cpu
-from mister_e.training.seeds import seed_everything
+from mister_e.training.runtime import keep_freed_memory, seed_everything
+from mister_e.training.settings import LoopSettings
+from mister_e.training.weight_averaging import WeightAverage
 
 log = logging.getLogger(__name__)
 
-#: Those of `accelerate`.
-Tracker = Literal[
-    "tensorboard", "wandb", "comet_ml", "mlflow", "aim", "clearml", "dvclive", "swanlab", "trackio"
-]
 
 #: The score that epochs are chosen by.
 SCORE = "validation_weighted_f1"
-
-
-class LoopSettings(BaseModel):
-    """What every training has.
-
-    :param epochs: at most.
-    :param patience: epochs without a better validation score before it stops; None = never.
-    :param rate: learning rate of AdamW at its highest.
-    :param betas: of AdamW.
-    :param weight_decay: of matrices; biases and norms have none.
-    :param schedule: of the rate after the warm-up.
-    :param warmup: share of all steps over which the rate rises.
-    :param clip: norm of the gradient at most.
-    :param accumulate: batches in one optimizer step.
-    :param precision: of the forward pass; the loss is float32 always.
-    :param checkpoint_every: optimizer steps between two checkpoints.
-    :param trackers: of `accelerate`, such as "tensorboard" or "wandb".
-    :param seed: decides order, new weights, dropout, crops and all else that is drawn.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epochs: int = Field(3, gt=0)
-    patience: int | None = Field(None, gt=0)
-    rate: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = Field(0.01, ge=0)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(0.1, ge=0, lt=1)
-    clip: float = Field(1.0, gt=0)
-    accumulate: int = Field(1, gt=0)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    checkpoint_every: int = Field(200, gt=0)
-    trackers: tuple[Tracker, ...] = ("tensorboard",)
-    seed: int = 0
 
 
 class Task(Protocol):
@@ -141,14 +101,14 @@ class Loop:
         settings: LoopSettings,
         run: Path,
         *,
-        average: Average | None = None,
+        average: WeightAverage | None = None,
         each_epoch: bool = True,
     ) -> None:
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs
 
         self.task, self.settings, self.folder = task, settings, run
-        self.average = average or Average(0.0, None)
+        self.average = average or WeightAverage(0.0, None)
         self.each_epoch = each_epoch
         run.mkdir(parents=True, exist_ok=True)
         tolerant = DistributedDataParallelKwargs(find_unused_parameters=True)
@@ -161,7 +121,7 @@ class Loop:
         self.optimizer: Any = self.accelerator.prepare(task.optimizer())
         self.model: Any = self.accelerator.prepare(task.model)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.steps_an_epoch = -(-len(task.plan(0)) // settings.accumulate)
+        self.steps_an_epoch = -(-len(task.plan(0)) // settings.gradient_accumulation)
         self.position = Position()
         self.best: dict[str, Tensor] = {}
         self.log = RunLog(run, self.accelerator)
@@ -204,7 +164,10 @@ class Loop:
         """Do what is left of an epoch, then judge it on validation."""
         position, settings = self.position, self.settings
         plan = self.task.plan(position.epoch)
-        steps = [plan[i : i + settings.accumulate] for i in range(0, len(plan), settings.accumulate)]
+        steps = [
+            plan[i : i + settings.gradient_accumulation]
+            for i in range(0, len(plan), settings.gradient_accumulation)
+        ]
         self.model.train()
         while position.batch < len(steps):
             rate = self._rate()
@@ -268,7 +231,7 @@ class Loop:
             raise MisterEError(
                 f"step {self.position.step}: the loss is {value}; lower `rate`, or set precision: float32"
             )
-        norm = accelerator.clip_grad_norm_(self.parameters, settings.clip)
+        norm = accelerator.clip_grad_norm_(self.parameters, settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return value, float(norm)
@@ -279,10 +242,10 @@ class Loop:
         steps = self.steps_an_epoch * settings.epochs
         rise = max(1, round(steps * settings.warmup))
         if step < rise:
-            return settings.rate * (step + 1) / (rise + 1)
+            return settings.learning_rate * (step + 1) / (rise + 1)
         left = max(0.0, (steps - step) / max(1, steps - rise))
         shape = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}
-        return settings.rate * shape[settings.schedule]
+        return settings.learning_rate * shape[settings.schedule]
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:

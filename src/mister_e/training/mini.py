@@ -11,51 +11,44 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mister_e.config import MixtureConfig
 from mister_e.corpora import table
-from mister_e.encoders.front_end import SpeechFrontEnd
-from mister_e.encoders.speech import SpeechEncoderConfig
-from mister_e.encoders.text import TextEncoder
+from mister_e.corpora.releases.emorynlp import with_emorynlp
+from mister_e.encoders.speech.frontend import SpeechFrontend
+from mister_e.encoders.speech.whisper import WhisperEncoderConfig
+from mister_e.encoders.text.encoder import TextEncoder
 from mister_e.errors import InputError
+from mister_e.inference.calibration import Calibration, fit_temperature
+from mister_e.inference.model_card import write_card
+from mister_e.inference.model_folder import FolderConfig, ModelFolder
 from mister_e.labels import MELD_EMOTIONS
 from mister_e.model import MisterE
-from mister_e.pretrained.folder import Calibration, FolderConfig, ModelFolder
-from mister_e.training.card import write_card
+from mister_e.model.config import MixtureConfig
 from mister_e.training.class_weights import resolve_class_weights
-from mister_e.training.mix import (
-    Pairing,
+from mister_e.training.mixture import WEIGHTS, Embedded, MixtureTuning, judge, score, train_mixture
+from mister_e.training.recipe import Recipe, read_recipe
+from mister_e.training.runtime import seed_everything
+from mister_e.training.scores import TestCondition, test_scores
+from mister_e.training.stage1.acted_speech import PLAIN, Judged, LabelledSound
+from mister_e.training.stage1.run import run_stage1
+from mister_e.training.stage1.voice import CORPORA, DRAWS, hear, statistics_alone, train_voice
+from mister_e.training.stage2.pairing import (
+    PairingConfig,
     Voices,
     acted_alone,
     acted_together,
+    drop_modality,
+    replace_speech,
     table_embedded,
     voices,
-    with_voices,
-    without,
 )
-from mister_e.training.mixture import (
-    WEIGHTS,
-    Embedded,
-    MixtureTuning,
-    fit_temperature,
-    judge,
-    score,
-    train_mixture,
-)
-from mister_e.training.recipe import Recipe, read_recipe
-from mister_e.training.scores import Situation, test_scores
-from mister_e.training.seeds import seed_everything
-from mister_e.training.speech import PLAIN, Judged, LabelledSound
-from mister_e.training.stage1 import run_stage1
 from mister_e.training.turns import read_table
-from mister_e.training.voice import CORPORA, DRAWS, hear, statistics_alone, train_voice
-from mister_e.training.words import with_emorynlp
 
 SEED = 0
 #: Corpora of words as a card names them.
@@ -124,7 +117,7 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
     """
     if recipe.speech is None or recipe.speech.finetune is None:
         raise InputError(f"recipe {recipe.name}: it has no speech.finetune, which a bundled model needs")
-    if not isinstance(recipe.speech.encoder, SpeechEncoderConfig):
+    if not isinstance(recipe.speech.encoder, WhisperEncoderConfig):
         raise InputError(f"recipe {recipe.name}: speech is of kind {recipe.speech.kind}, expected frames")
     text_run = train_text(recipe, data, work / out.name)
     text = TextEncoder.load(text_run / "encoder")
@@ -137,7 +130,7 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
         [*heard["validation"], *statistics_alone(meld["val"])],
         work / "voice",
     )
-    front_end = SpeechFrontEnd()
+    front_end = SpeechFrontend()
     splits = {
         split: _Split(
             table_embedded(meld[name], text, speech),
@@ -149,14 +142,14 @@ def train(recipe: Recipe, data: Path, work: Path, out: Path) -> None:
     validation = situations(splits["validation"], text.dim)
     seed_everything(SEED)  # whatever the steps before drew, or did not
     mixture = MisterE(MIXTURE)
-    pairing = Pairing()
+    pairing = PairingConfig()
     labels = np.concatenate([one.labels for one in meld["train"]])
     class_weights = resolve_class_weights(CLASS_WEIGHTS, np.bincount(labels, minlength=len(MELD_EMOTIONS)))
     mixture_history = train_mixture(
         mixture,
         lambda epoch: pairing.epoch(splits["train"].table, splits["train"].acted, SEED + epoch),
         lambda model: {name: score(model, turns) for name, turns in validation.items()},
-        MixtureTuning(seed=SEED, weights=replace(WEIGHTS, class_weights=class_weights)),
+        MixtureTuning(seed=SEED, weights=WEIGHTS.model_copy(update={"class_weights": class_weights})),
     )
     mixture.half().float()  # what is scored is what the folder holds
     calibration = Calibration(
@@ -209,14 +202,14 @@ def situations(split: _Split, text_dim: int) -> dict[str, list[Embedded]]:
     random = np.random.default_rng(SEED)
     everywhere = [torch.ones(len(one), dtype=torch.bool) for one in split.table]
     return {
-        "text": [without(one, speech=all_) for one, all_ in zip(split.table, everywhere, strict=True)],
+        "text": [drop_modality(one, speech=all_) for one, all_ in zip(split.table, everywhere, strict=True)],
         "text and statistics": list(split.table),
-        PAIRED: [with_voices(one, split.acted, Pairing().agree, random) for one in split.table],
+        PAIRED: [replace_speech(one, split.acted, PairingConfig().agree, random) for one in split.table],
         "voice": acted_alone(split.acted, text_dim),
     }
 
 
-def tests(split: _Split, text_dim: int, calibration: Calibration) -> dict[str, Situation]:
+def tests(split: _Split, text_dim: int, calibration: Calibration) -> dict[str, TestCondition]:
     """Show the test split in the same situations, and what a card tells besides.
 
     :param split: what is shown.
@@ -227,22 +220,24 @@ def tests(split: _Split, text_dim: int, calibration: Calibration) -> dict[str, S
     of = {"text": calibration.text, "voice": calibration.speech}
     voice = np.array([one.voice for one in split.clips])
     found = {
-        name: Situation(turns, of.get(name, calibration.both), voice.tolist() if name == "voice" else None)
+        name: TestCondition(
+            turns, of.get(name, calibration.both), voice.tolist() if name == "voice" else None
+        )
         for name, turns in shown.items()
     }
     random = np.random.default_rng(SEED)
     for name, agree in (("pairs that agree", 1.0), ("pairs that disagree", 0.0)):
-        pairs = [with_voices(one, split.acted, agree, random, otherwise=True) for one in split.table]
-        found[f"{name} (the words' label)"] = Situation(pairs, calibration.both)
+        pairs = [replace_speech(one, split.acted, agree, random, otherwise=True) for one in split.table]
+        found[f"{name} (the words' label)"] = TestCondition(pairs, calibration.both)
     for title, places in _parts(split.clips).items():
         units, where = voice[places].tolist(), places.tolist()
         alone = acted_alone(split.acted, text_dim, where)
         # of read speech, which is all neutral, only a free choice tells anything
         acted = not title.startswith(PLAIN)
-        found[f"voice: {title}"] = Situation(alone, calibration.speech, units, present=acted)
+        found[f"voice: {title}"] = TestCondition(alone, calibration.speech, units, present=acted)
         if title in {str(group) for group in split.acted.groups}:
             together = acted_together(split.acted, text_dim, where)
-            found[f"voice: {title}, as one recording"] = Situation(
+            found[f"voice: {title}, as one recording"] = TestCondition(
                 together, calibration.speech, units, present=acted
             )
     return found

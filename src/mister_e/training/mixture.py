@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mister_e.evaluation.metrics import weighted_f1
-from mister_e.losses import LossWeights, mixture_loss
+from mister_e.inference.batch import pad, run
+from mister_e.metrics.classification import weighted_f1
 from mister_e.model import MisterE
-from mister_e.model.batch import pad, run
-from mister_e.training.seeds import seed_everything
+from mister_e.training.losses import LossConfig, mixture_loss
+from mister_e.training.runtime import seed_everything
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Embedded:
 
 
 #: Milder than the published weights: these embeddings are small, and half of them are statistics.
-WEIGHTS = LossWeights(gamma=1.0, contrastive=0.1, consistency=0.1, label_smoothing=0.05)
+WEIGHTS = LossConfig(gamma=1.0, contrastive=0.1, consistency=0.1, label_smoothing=0.05)
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class MixtureTuning:
     weight_decay: float = 0.01
     clip: float = 1.0
     seed: int = 0
-    weights: LossWeights = WEIGHTS
+    weights: LossConfig = WEIGHTS
 
 
 def train_mixture(
@@ -144,14 +143,3 @@ def score(mixture: MisterE, conversations: Sequence[Embedded]) -> float:
     """Weighted F1 over all turns, 0 to 100."""
     judged = judge(mixture, conversations)
     return weighted_f1(judged.labels.tolist(), judged.logits.argmax(-1).tolist())
-
-
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Temperature under which the labels are likeliest (Guo et al. 2017), between 0.2 and 5.
-
-    :param logits: `[N, C]` of validation turns.
-    :param labels: `[N]`.
-    """
-    candidates: NDArray[np.float64] = np.geomspace(0.2, 5.0, 161)
-    losses = [float(torch.nn.functional.cross_entropy(logits / t, labels)) for t in candidates]
-    return round(float(candidates[int(np.argmin(losses))]), 3)

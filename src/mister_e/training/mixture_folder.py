@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors.torch import load_file, save_file
 
-import mister_e
-from mister_e.config import MixtureConfig
 from mister_e.corpora.base import Protocol
 from mister_e.encoders.store import EmbeddingStore
-from mister_e.encoders.weights import load_strictly, sha256, verify
 from mister_e.errors import InputError
-from mister_e.evaluation.calibration import temperatures
-from mister_e.evaluation.predictions import Predictions
-from mister_e.files import replacing, write_text
+from mister_e.files import replacing, sha256, write_text
+from mister_e.inference.batch import needed_modalities
+from mister_e.inference.calibration import Calibration, temperatures
+from mister_e.inference.predictions import Predictions
 from mister_e.labels import LabelSet
 from mister_e.model import MisterE
-from mister_e.model.conversations import needed_modalities
-from mister_e.pretrained.folder import Calibration
+from mister_e.model.config import MixtureConfig
+from mister_e.pretrained.weights import load_strictly, verify
+from mister_e.version import __version__
 
 FORMAT = 1
 KIND = "mixture"
@@ -56,7 +55,7 @@ class MixtureFacts(BaseModel):
 
     format: int = FORMAT
     kind: str = KIND
-    version: str = mister_e.__version__
+    version: str = __version__
     labels: list[str]
     model: MixtureConfig
     calibration: Calibration = Calibration()

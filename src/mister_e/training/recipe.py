@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mister_e.encoders.registry import config_class
 from mister_e.errors import InputError
-from mister_e.training.finetune import FinetuneSettings
-from mister_e.training.mixture_settings import GIVEN, MixtureRecipe
+from mister_e.training.settings import STORE_SIZES, FinetuneSettings, MixtureRecipe
 
 PARTS = ("text", "speech")
 
@@ -129,7 +128,7 @@ class Recipe(BaseModel):
             data.get(part, {}).get("encoder", {}).pop("classes", None)
             data.get(part, {}).get("finetune", {}).pop("seed", None)
         data.get("mixture", {}).get("train", {}).pop("seed", None)
-        for name in GIVEN:
+        for name in STORE_SIZES:
             data.get("mixture", {}).get("model", {}).pop(name, None)
         return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
@@ -138,7 +137,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
     :param path: a YAML file.
-    :param changes: `text.finetune.rate=3e-4` and the like, each over what the file says.
+    :param changes: `text.finetune.learning_rate=3e-4` and the like, each over what the file says.
     :raises InputError: the file is missing or no YAML, or a field is unknown, missing or wrong.
     """
     try:
@@ -172,7 +171,9 @@ def _change(data: dict[str, Any], change: str) -> None:
     """Set one field, named by its path."""
     place, equals, value = change.partition("=")
     if not equals or not place.rpartition(".")[2]:
-        raise InputError(f"--set {change!r}: expected a field and a value, such as text.finetune.rate=3e-4")
+        raise InputError(
+            f"--set {change!r}: expected a field and a value, such as text.finetune.learning_rate=3e-4"
+        )
     # YAML reads 3e-4 as text; pydantic makes it a number where a number is wanted
     try:
         read = yaml.safe_load(value)

@@ -14,7 +14,7 @@ from mister_e.errors import InputError
 from mister_e.files import write_text
 
 
-def claim(run: Path, facts: Mapping[str, Any]) -> None:
+def check_run_config(run: Path, facts: Mapping[str, Any]) -> None:
     """Say what a run folder is for; a folder of another run is refused.
 
     Runs in folders `seed-N` side by side are scored together, so they may differ in the seed alone.
@@ -35,7 +35,7 @@ def claim(run: Path, facts: Mapping[str, Any]) -> None:
             raise InputError(f"{claimed}: not JSON ({error}); choose another output folder") from None
         if claimed != path and isinstance(before, dict):
             before["seed"] = facts.get("seed")
-        if field := difference(before, facts):
+        if field := first_difference(before, facts):
             raise InputError(
                 f"{claimed.parent}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
                 " choose another output folder, or undo the change"
@@ -53,7 +53,7 @@ def _begun(run: Path) -> bool:
     return any(path.name not in ("run.json", "trackers") for path in run.iterdir())
 
 
-def difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
+def first_difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
     """Find the first field that differs.
 
     :return: its path, what it was and what it is; None = there is none.
@@ -61,13 +61,13 @@ def difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] |
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
             here = f"{place}.{name}".lstrip(".")
-            if found := difference(before.get(name), now.get(name), here):
+            if found := first_difference(before.get(name), now.get(name), here):
                 return found
         return None
     return None if before == now else (place, before, now)
 
 
-def once_each(seeds: Sequence[int]) -> tuple[int, ...]:
+def check_unique(seeds: Sequence[int]) -> tuple[int, ...]:
     """Check that no seed is named twice: it would count twice in a mean, and say that nothing varies.
 
     :raises InputError: one is.

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mister_e.analysis import EXPERTS
-from mister_e.evaluation.bootstrap import intervals
-from mister_e.evaluation.metrics import class_f1, expected_calibration_error, weighted_f1
+from mister_e.experts import EXPERTS
 from mister_e.labels import LabelSet
+from mister_e.metrics.bootstrap import intervals
+from mister_e.metrics.classification import class_f1, expected_calibration_error, weighted_f1
 from mister_e.model import MisterE
 from mister_e.training.mixture import Embedded, judge
 
 
 @dataclass(frozen=True)
-class Situation:
+class TestCondition:
     """Labelled conversations of a test split, shown in one way.
 
     :param conversations: what is shown.
@@ -33,7 +33,9 @@ class Situation:
     present: bool = False
 
 
-def test_scores(mixture: MisterE, situations: Mapping[str, Situation], labels: LabelSet) -> dict[str, Any]:
+def test_scores(
+    mixture: MisterE, situations: Mapping[str, TestCondition], labels: LabelSet
+) -> dict[str, Any]:
     """Score a mixture.
 
     :param mixture: finished.
@@ -46,7 +48,7 @@ def test_scores(mixture: MisterE, situations: Mapping[str, Situation], labels: L
     return {name: _score(mixture, one, labels) for name, one in situations.items()}
 
 
-def _score(mixture: MisterE, shown: Situation, labels: LabelSet) -> dict[str, Any]:
+def _score(mixture: MisterE, shown: TestCondition, labels: LabelSet) -> dict[str, Any]:
     judged = judge(mixture, shown.conversations)
     true = judged.labels.numpy()
     present = sorted(set(true.tolist()))

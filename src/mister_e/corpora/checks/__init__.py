@@ -8,7 +8,7 @@ from mister_e.corpora.checks import audio, known, table, text
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Report
 from mister_e.corpora.checks.repair import check_free, repair
 from mister_e.corpora.store import Corpus
-from mister_e.hooks import Progress, silent
+from mister_e.progress import Progress, silent
 
 __all__ = ["CHECKS", "Check", "Evidence", "Finding", "Report", "check", "fix", "judge"]
 

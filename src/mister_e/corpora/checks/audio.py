@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mister_e.conversation import SAMPLE_RATE
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Sound, several
 from mister_e.corpora.extraction.decoder import Decoder
 from mister_e.corpora.store import Corpus
-from mister_e.hooks import Progress, silent
+from mister_e.progress import Progress, silent
 
 #: A clip and its times disagree by more than this (s), and by more than this factor.
 _LENGTH_SECONDS, _LENGTH_FACTOR = 0.5, 1.5

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, several
-from mister_e.corpora.folds import is_happy_by_convention
-from mister_e.corpora.meld import BAD_CLIPS
+from mister_e.corpora.releases.folds import is_happy_by_convention
+from mister_e.corpora.releases.meld import BAD_CLIPS
 
 
 def meld(evidence: Evidence) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ import polars as pl
 
 from mister_e.corpora.checks.findings import Evidence, Sound
 from mister_e.corpora.counting import counts
+from mister_e.corpora.releases.text import mend
 from mister_e.corpora.store import Corpus, root_from, write
-from mister_e.corpora.text import mend
 from mister_e.errors import InputError
 
 

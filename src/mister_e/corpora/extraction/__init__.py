@@ -21,7 +21,7 @@ from mister_e.corpora.extraction.journal import Journal, Key
 from mister_e.corpora.places import check_untouched
 from mister_e.corpora.store import FACTS
 from mister_e.errors import InputError
-from mister_e.hooks import Progress, silent
+from mister_e.progress import Progress, silent
 
 #: What `audio` may be: a reference to the original, or a 16 kHz mono copy.
 AudioFormat = Literal["none", "wav", "flac"]

@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from mister_e.audio.decode import Samples, blocks, read_clip
-from mister_e.conversation import SAMPLE_RATE
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.errors import InputError
 from mister_e.files import replacing
 

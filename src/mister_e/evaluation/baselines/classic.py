@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mister_e.evaluation.baselines.inputs import Fitted, Talk
-from mister_e.evaluation.metrics import confusion_matrix, overall_scores
+from mister_e.evaluation.baselines.inputs import BaselineInput, Fitted
+from mister_e.metrics.classification import confusion_matrix, overall_scores
 
 #: Strengths of the regularisation that validation chooses from, weakest last.
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 
 
-def majority(train: Sequence[Talk], validation: Sequence[Talk], classes: int, seed: int) -> Fitted:
+def majority(
+    train: Sequence[BaselineInput], validation: Sequence[BaselineInput], classes: int, seed: int
+) -> Fitted:
     """Say the most frequent label of train, as sure as it is frequent; a `Fit`."""
     _, labels = taught(train)
     shares = np.bincount(labels, minlength=classes) / len(labels)
@@ -23,7 +25,9 @@ def majority(train: Sequence[Talk], validation: Sequence[Talk], classes: int, se
     return Fitted(lambda several: np.tile(row, (sum(map(len, several)), 1)), {})
 
 
-def logistic_regression(train: Sequence[Talk], validation: Sequence[Talk], classes: int, seed: int) -> Fitted:
+def logistic_regression(
+    train: Sequence[BaselineInput], validation: Sequence[BaselineInput], classes: int, seed: int
+) -> Fitted:
     """Classify each turn by itself, linearly; a `Fit`."""
     from sklearn.linear_model import LogisticRegression
 
@@ -38,7 +42,7 @@ def logistic_regression(train: Sequence[Talk], validation: Sequence[Talk], class
     assert best is not None
     _, strength, model = best
 
-    def say(several: Sequence[Talk]) -> NDArray[np.float32]:
+    def say(several: Sequence[BaselineInput]) -> NDArray[np.float32]:
         known = model.predict_log_proba(torch.cat([one.features for one in several]).numpy())
         # a label that train does not have is never said
         logits = np.full((len(known), classes), known.min() - 20, np.float32)
@@ -48,7 +52,7 @@ def logistic_regression(train: Sequence[Talk], validation: Sequence[Talk], class
     return Fitted(say, {"C": strength})
 
 
-def taught(several: Sequence[Talk]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def taught(several: Sequence[BaselineInput]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Features `[N, F]` and labels `[N]` of the turns that have a label and a modality."""
     features = torch.cat([one.features[one.taught] for one in several]).numpy()
     return features, torch.cat([one.labels[one.taught] for one in several]).numpy()

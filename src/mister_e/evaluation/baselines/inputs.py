@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mister_e.encoders.store import EmbeddingStore, StoredConversation
+from mister_e.encoders.conversations import StoredConversation
+from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
-from mister_e.evaluation.predictions import Predictions
+from mister_e.inference.predictions import Predictions
 
 
 @dataclass(frozen=True)
-class Talk:
+class BaselineInput:
     """A conversation as a baseline sees it; nothing says who speaks.
 
     :param id: of the conversation.
@@ -50,12 +51,12 @@ class Fitted:
     :param chosen: what was chosen on validation, JSON-ready.
     """
 
-    say: Callable[[Sequence[Talk]], NDArray[np.float32]]
+    say: Callable[[Sequence[BaselineInput]], NDArray[np.float32]]
     chosen: Mapping[str, Any]
 
 
 #: Trains on the first conversations, chooses on the second; then come the number of classes and the seed.
-Fit = Callable[[Sequence[Talk], Sequence[Talk], int, int], Fitted]
+Fit = Callable[[Sequence[BaselineInput], Sequence[BaselineInput], int, int], Fitted]
 
 
 class Standard:
@@ -76,7 +77,7 @@ class Standard:
                 deviation = torch.where(deviation > 1e-8, deviation, torch.inf)
                 self.measured[modality] = (seen.mean(0), deviation)
 
-    def __call__(self, one: StoredConversation) -> Talk:
+    def __call__(self, one: StoredConversation) -> BaselineInput:
         """Prepare a conversation."""
         columns = []
         for modality, (mean, deviation) in self.measured.items():
@@ -84,10 +85,12 @@ class Standard:
             assert row is not None
             scaled = ((row.double() - mean) / deviation).float()
             columns += [torch.where(flags[:, None], scaled, 0.0), flags[:, None].float()]
-        return Talk(one.id, one.ids, torch.cat(columns, 1), one.labels, one.has_text | one.has_speech)
+        return BaselineInput(
+            one.id, one.ids, torch.cat(columns, 1), one.labels, one.has_text | one.has_speech
+        )
 
 
-def talks(store: EmbeddingStore) -> dict[str, list[Talk]]:
+def baseline_inputs(store: EmbeddingStore) -> dict[str, list[BaselineInput]]:
     """Prepare every split of a store.
 
     :param store: of any corpus.
@@ -106,7 +109,7 @@ def talks(store: EmbeddingStore) -> dict[str, list[Talk]]:
     return {split: [standard(one) for one in several] for split, several in stored.items()}
 
 
-def as_predictions(several: Sequence[Talk], logits: NDArray[np.float32]) -> Predictions:
+def as_predictions(several: Sequence[BaselineInput], logits: NDArray[np.float32]) -> Predictions:
     """Put logits to the turns that they are about.
 
     :param several: conversations.

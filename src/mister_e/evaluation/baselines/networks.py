@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from mister_e.evaluation.baselines.classic import weighted_f1_of
-from mister_e.evaluation.baselines.inputs import Fit, Fitted, Talk
+from mister_e.evaluation.baselines.inputs import BaselineInput, Fit, Fitted
 from mister_e.training.batching import length_bucketed
-from mister_e.training.seeds import seed_everything
+from mister_e.training.runtime import seed_everything
 
 #: Learning rates that validation chooses from.
 RATES = (3e-4, 1e-3)
@@ -100,7 +100,9 @@ def network(make: Callable[[int, int], nn.Module], settings: Settings = Settings
     :param settings: of its training; the rate is chosen on validation, as is the epoch.
     """
 
-    def fit(train: Sequence[Talk], validation: Sequence[Talk], classes: int, seed: int) -> Fitted:
+    def fit(
+        train: Sequence[BaselineInput], validation: Sequence[BaselineInput], classes: int, seed: int
+    ) -> Fitted:
         runs = []
         for rate in RATES:
             seed_everything(seed)
@@ -115,7 +117,7 @@ def network(make: Callable[[int, int], nn.Module], settings: Settings = Settings
 
 
 @torch.inference_mode()
-def say(model: nn.Module, several: Sequence[Talk]) -> NDArray[np.float32]:
+def say(model: nn.Module, several: Sequence[BaselineInput]) -> NDArray[np.float32]:
     """Give the logits of all turns `[N, C]`.
 
     :param model: a network of this module.
@@ -132,8 +134,8 @@ def say(model: nn.Module, several: Sequence[Talk]) -> NDArray[np.float32]:
 
 def _train(
     model: nn.Module,
-    train: Sequence[Talk],
-    validation: Sequence[Talk],
+    train: Sequence[BaselineInput],
+    validation: Sequence[BaselineInput],
     classes: int,
     seed: int,
     rate: float,
@@ -180,7 +182,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run(model: nn.Module, several: Sequence[Talk]) -> tuple[Tensor, Tensor]:
+def _run(model: nn.Module, several: Sequence[BaselineInput]) -> tuple[Tensor, Tensor]:
     """Pad to one batch and run: logits `[B, T, C]` and the mask `[B, T]`."""
     turns = pad_sequence([one.features for one in several], batch_first=True)
     mask = pad_sequence([torch.ones(len(one), dtype=torch.bool) for one in several], batch_first=True)

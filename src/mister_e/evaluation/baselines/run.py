@@ -13,15 +13,15 @@ import torch
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
 from mister_e.evaluation.baselines.classic import logistic_regression, majority
-from mister_e.evaluation.baselines.inputs import Fit, Talk, as_predictions, talks
+from mister_e.evaluation.baselines.inputs import BaselineInput, Fit, as_predictions, baseline_inputs
 from mister_e.evaluation.baselines.networks import BcLstm, Mlp, TurnTransformer, network
 from mister_e.evaluation.protocol import ScoreProtocol, check_scorable
 from mister_e.evaluation.scorecard import score
 from mister_e.evaluation.summary import spread_text, spreads
 from mister_e.files import write_text
-from mister_e.hooks import Progress, silent
-from mister_e.training.mixture import fit_temperature
-from mister_e.training.runs import claim, once_each
+from mister_e.inference.calibration import fit_temperature
+from mister_e.progress import Progress, silent
+from mister_e.training.runs import check_run_config, check_unique
 
 FORMAT = 1
 
@@ -70,19 +70,19 @@ def run_baselines(
     """
     if unknown := [name for name in names if name not in BASELINES]:
         raise InputError(f"unknown baseline {unknown[0]!r}: there are {', '.join(BASELINES)}")
-    protocol = ScoreProtocol.of_store(store, "test", seeds=once_each(seeds))
+    protocol = ScoreProtocol.of_store(store, "test", seeds=check_unique(seeds))
     check_scorable(store, ("train", *SCORED))
     identities = {modality: facts["identity"] for modality, facts in protocol.encoders.items()}
-    claim(out, {"format": FORMAT, "corpus_sha256": protocol.corpus_sha256, "encoders": identities})
+    check_run_config(out, {"format": FORMAT, "corpus_sha256": protocol.corpus_sha256, "encoders": identities})
     plan = [(name, seed) for name in names for seed in (seeds if BASELINES[name].seeded else seeds[:1])]
-    prepared: dict[str, list[Talk]] = {}
+    prepared: dict[str, list[BaselineInput]] = {}
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for done, (name, seed) in enumerate(plan):
         progress("baselines", done, len(plan))
         # one that no seed changes has one file, whatever the seeds
         path = out / name / (f"seed-{seed}.json" if BASELINES[name].seeded else "result.json")
         if not path.is_file():
-            prepared = prepared or talks(store)
+            prepared = prepared or baseline_inputs(store)
             path.parent.mkdir(exist_ok=True)
             result = _one(BASELINES[name], prepared, protocol, seed)
             write_text(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
@@ -115,7 +115,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def _one(
-    baseline: Baseline, prepared: dict[str, list[Talk]], protocol: ScoreProtocol, seed: int
+    baseline: Baseline, prepared: dict[str, list[BaselineInput]], protocol: ScoreProtocol, seed: int
 ) -> dict[str, Any]:
     """Train a baseline with one seed; then, with all chosen, look at test."""
     labels = protocol.corpus.labels

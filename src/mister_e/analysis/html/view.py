@@ -1,0 +1,229 @@
+"""What the page shows of an analysis: names, rounded numbers and shares, ready for its templates."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from mister_e.analysis.html.timeline import Span, Timeline, timeline
+from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
+from mister_e.analysis.wording import MARK, clock, meaning
+from mister_e.errors import InputError
+from mister_e.experts import EXPERTS
+
+Percents = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One row of the list.
+
+    :param label: position of its emotion among the page's labels.
+    :param when: its time, or its number where there are no times.
+    :param seconds: its start and end for the player; None without times.
+    :param gate: the experts' weights in percent, in the order of `EXPERTS`.
+    :param scores: per label its name and percents: all together, then each expert; None = no expert.
+    :param tops: per column of `scores` the highest percent.
+    """
+
+    number: int
+    label: int
+    emotion: str
+    confidence: int
+    uncertain: bool
+    when: str
+    length: str
+    seconds: tuple[str, str] | None
+    text: str | None
+    trusted: str
+    gate: tuple[int, ...]
+    scores: tuple[tuple[str, Percents], ...]
+    tops: Percents
+    missing: tuple[str, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one emotion takes of a conversation, in percent; `talk` and `time` are None without times."""
+
+    label: int
+    emotion: str
+    turns: int
+    percent: int
+    talk: int | None
+    time: str | None
+
+
+@dataclass(frozen=True)
+class View:
+    """One conversation as the page shows it.
+
+    :param doubt: how many turns are uncertain and what that means; None where none is.
+    """
+
+    number: int
+    title: str
+    facts: tuple[str, ...]
+    notes: tuple[str, ...]
+    timeline: Timeline
+    shares: tuple[Share, ...]
+    turns: tuple[Turn, ...]
+    doubt: str | None
+    audio: str | None
+
+    @property
+    def lanes(self) -> dict[int, int]:
+        """The row of the timeline in which each label that occurs is drawn."""
+        return {share.label: lane for lane, share in enumerate(self.shares)}
+
+
+def label_order(analysis: Analysis) -> tuple[str, ...]:
+    """The model's labels, then any other that a turn carries."""
+    return tuple(dict.fromkeys([*analysis.labels, *(turn.emotion for turn in analysis)]))
+
+
+def about(analysis: Analysis) -> dict[str, str]:
+    """The model's identity as text, its name first."""
+    facts = {"name": analysis.model.get("name", "unnamed"), **analysis.model}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for key, value in facts.items()
+    }
+
+
+def view(
+    conversation: ConversationAnalysis,
+    number: int,
+    labels: tuple[str, ...],
+    *,
+    uncertain_below: float | None,
+    embed_audio: bool,
+) -> View:
+    """Prepare one conversation.
+
+    :param number: its position on the page, from 1.
+    :param labels: all labels of the page.
+    :param uncertain_below: the confidence, 0 to 1, below which turns are uncertain; None = unknown.
+    :param embed_audio: read the recording for the player.
+    """
+    where = timeline(conversation)
+    audio = _audio(conversation) if embed_audio else None
+    silent = (_no_player(conversation),) if embed_audio and audio is None else ()
+    turns = tuple(
+        _turn(turn, i, span, labels)
+        for i, (turn, span) in enumerate(zip(conversation, where.spans, strict=True), start=1)
+    )
+    return View(
+        number,
+        conversation.id,
+        _facts(conversation),
+        (*conversation.notes, *silent),
+        where,
+        _shares(conversation, labels, timed=where.timed),
+        turns,
+        _doubt(conversation, uncertain_below),
+        audio,
+    )
+
+
+def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) -> Turn:
+    columns = (turn.scores, *(turn.experts.get(name) for name in EXPERTS))
+    names = tuple(dict.fromkeys([*turn.scores, turn.emotion]))
+    scores = tuple((name, tuple(_percent_of(column, name) for column in columns)) for name in names)
+    timed = turn.start is not None and turn.end is not None
+    return Turn(
+        number=number,
+        label=labels.index(turn.emotion),
+        emotion=turn.emotion,
+        confidence=_percent(turn.confidence),
+        uncertain=turn.uncertain,
+        when=f"#{number}" if turn.start is None else clock(turn.start),
+        length=f"{_length(turn):.1f} s" if timed else "",
+        seconds=(f"{turn.start:.2f}", f"{turn.end:.2f}") if timed else None,
+        text=turn.text,
+        trusted=turn.trusted,
+        gate=tuple(_percent(turn.gate[name]) for name in EXPERTS),
+        scores=scores,
+        tops=tuple(
+            max((row[i] or 0 for _, row in scores), default=0) if column else None
+            for i, column in enumerate(columns)
+        ),
+        missing=turn.missing,
+        span=span,
+    )
+
+
+def _doubt(conversation: ConversationAnalysis, limit: float | None) -> str | None:
+    count = sum(turn.uncertain for turn in conversation)
+    if not count:
+        return None
+    how = f"marked {MARK} here and dashed on the timeline"
+    return f"{count:,} of {len(conversation):,} turns uncertain, {how}: {meaning(limit)}."
+
+
+def _shares(conversation: ConversationAnalysis, labels: tuple[str, ...], *, timed: bool) -> tuple[Share, ...]:
+    """Return the emotions that occur, in the order of the labels."""
+    total = sum(map(_length, conversation))
+    shares = []
+    for label, emotion in enumerate(labels):
+        own = [turn for turn in conversation if turn.emotion == emotion]
+        if own:
+            talk = sum(map(_length, own)) if timed else None
+            shares.append(
+                Share(
+                    label,
+                    emotion,
+                    len(own),
+                    _percent(len(own) / len(conversation)),
+                    None if talk is None else _percent(talk / total if total else 0.0),
+                    None if talk is None else clock(talk),
+                )
+            )
+    return tuple(shares)
+
+
+def _facts(conversation: ConversationAnalysis) -> tuple[str, ...]:
+    """Return the line below the title; a page is passed on, so of the source only the file's name."""
+    count = len(conversation)
+    facts = [PurePath(conversation.source).name] if conversation.source else []
+    if conversation.duration is not None:
+        facts.append(clock(conversation.duration))
+    facts.append("1 turn" if count == 1 else f"{count:,} turns")
+    return tuple(facts)
+
+
+def _audio(conversation: ConversationAnalysis) -> str | None:
+    """Return the recording as a data: URL, or None where there is none that can be read."""
+    if conversation.source is None:
+        return None
+    from mister_e.audio.encode import MIME_TYPE, encode
+
+    try:
+        sound = encode(conversation.source)
+    except InputError:
+        return None
+    return f"data:{MIME_TYPE};base64," + base64.b64encode(sound).decode()
+
+
+def _no_player(conversation: ConversationAnalysis) -> str:
+    """Say why nothing can be played; a page is passed on, so of the source only the file's name."""
+    if conversation.source is None:
+        return "No player: no recording of this conversation is known."
+    return f"No player: {PurePath(conversation.source).name} is not a recording that could be read."
+
+
+def _length(turn: TurnAnalysis) -> float:
+    return 0.0 if turn.start is None or turn.end is None else turn.end - turn.start
+
+
+def _percent(share: float) -> int:
+    return round(100 * share)
+
+
+def _percent_of(scores: Mapping[str, float] | None, name: str) -> int | None:
+    return None if scores is None else _percent(scores.get(name, 0.0))

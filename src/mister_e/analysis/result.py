@@ -1,0 +1,186 @@
+"""What a model says about conversations: per turn an emotion, how sure, and which expert it trusted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
+from mister_e.analysis.wording import marked
+from mister_e.errors import InputError
+from mister_e.experts import EXPERTS
+from mister_e.labels import LabelSet
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+#: Fields of a turn that are columns of a table as they are.
+_TURN_COLUMNS = ("id", "start", "end", "channel", "text", "emotion", "confidence", "uncertain")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything one run says: conversations judged, inputs that failed, and by which model.
+
+    :param version: version of mister-e.
+    :param model: identity of the model: `name` and what its folder says of itself.
+    :param labels: the emotions it can tell.
+    :param conversations: one result a readable input.
+    :param errors: the inputs that could not be analysed.
+    """
+
+    version: str
+    model: Mapping[str, Any]
+    labels: LabelSet
+    conversations: tuple[ConversationAnalysis, ...]
+    errors: tuple[FailedInput, ...] = ()
+
+    def __iter__(self) -> Iterator[TurnAnalysis]:
+        """Iterate over the turns of all conversations."""
+        for conversation in self.conversations:
+            yield from conversation
+
+    def __len__(self) -> int:
+        return sum(len(conversation) for conversation in self.conversations)
+
+    @property
+    def uncertain_below(self) -> float | None:
+        """The confidence, 0 to 1, below which turns are uncertain; None where the model does not say."""
+        limit = self.model.get("uncertain_below")
+        return limit if isinstance(limit, (int, float)) and not isinstance(limit, bool) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict, the documented layout."""
+        return {
+            "mister_e": self.version,
+            "model": dict(self.model),
+            "labels": self.labels.to_json(),
+            "conversations": [conversation.to_json() for conversation in self.conversations],
+            "errors": [failed.to_json() for failed in self.errors],
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """JSON text, the documented layout (docs/output.md)."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Analysis:
+        """Read what `to_json` wrote.
+
+        :raises InputError: it is not JSON, or not of this layout; the message names the line or field.
+        """
+        from mister_e.analysis.schema import check
+
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"line {error.lineno}: not JSON ({error.msg})") from error
+        check(data)
+        return cls(
+            data["mister_e"],
+            data["model"],
+            LabelSet.from_json(data["labels"]),
+            tuple(ConversationAnalysis.from_json(row) for row in data["conversations"]),
+            tuple(FailedInput(**row) for row in data["errors"]),
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row a turn: `score_<label>`, `gate_<expert>` and the turn's own fields."""
+        rows = []
+        for conversation in self.conversations:
+            for turn in conversation:
+                row: dict[str, Any] = {"conversation": conversation.id, "source": conversation.source}
+                row |= {name: getattr(turn, name) for name in _TURN_COLUMNS}
+                row |= {f"score_{label}": turn.scores[label] for label in self.labels}
+                row |= {f"gate_{expert}": turn.gate[expert] for expert in EXPERTS}
+                row["missing"] = " ".join(turn.missing)
+                rows.append(row)
+        return rows
+
+    def columns(self) -> list[str]:
+        """Names of the columns of `rows`, also when there is no turn."""
+        scores = [f"score_{label}" for label in self.labels]
+        gate = [f"gate_{expert}" for expert in EXPERTS]
+        return ["conversation", "source", *_TURN_COLUMNS, *scores, *gate, "missing"]
+
+    def to_csv(self) -> str:
+        """CSV text with a header, one row a turn."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns(), lineterminator="\n")
+        writer.writeheader()
+        # as in JSON, not as Python writes it
+        writer.writerows(row | {"uncertain": "true" if row["uncertain"] else "false"} for row in self.rows())
+        return text.getvalue()
+
+    def to_jsonl(self) -> str:
+        """One JSON object a line, one line a turn, each with its conversation and source."""
+        lines = []
+        for conversation in self.conversations:
+            for turn in conversation:
+                row = {"conversation": conversation.id, "source": conversation.source, **turn.to_json()}
+                lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        return "".join(lines)
+
+    def to_srt(self) -> str:
+        """SubRip subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
+
+        :raises InputError: more than one conversation, or a turn without times.
+        """
+        from mister_e.analysis.subtitles import to_srt
+
+        return to_srt(self._cues())
+
+    def to_vtt(self) -> str:
+        """WebVTT subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
+
+        :raises InputError: more than one conversation, or a turn without times.
+        """
+        from mister_e.analysis.subtitles import to_vtt
+
+        return to_vtt(self._cues())
+
+    def to_html(self, path: str | Path | None = None, *, embed_audio: bool = False) -> str:
+        """Self-contained report that opens offline.
+
+        :param path: also write the page there.
+        :param embed_audio: put every recording that can be read into the page, so that a click on
+            a turn plays it.
+        :return: the page.
+        """
+        from mister_e.analysis.html import render
+
+        page = render(self, embed_audio=embed_audio)
+        if path is not None:
+            from mister_e.files import write_text
+
+            write_text(path, page)
+        return page
+
+    def to_dataframe(self) -> pl.DataFrame:
+        """Polars table, one row a turn, columns as in `to_csv`."""
+        import polars as pl
+
+        rows = self.rows()
+        numbers = [c for c in self.columns() if c.startswith(("score_", "gate_"))]
+        schema: dict[str, Any] = dict.fromkeys(self.columns(), pl.String)
+        schema |= dict.fromkeys(["start", "end", "confidence", *numbers], pl.Float64)
+        schema |= {"channel": pl.Int64, "uncertain": pl.Boolean}
+        return pl.DataFrame(rows, schema=schema)
+
+    def _cues(self) -> list[tuple[float, float, str]]:
+        """Return (start, end, text) of the only conversation's turns."""
+        if len(self.conversations) != 1:
+            raise InputError(f"subtitles hold one conversation, this analysis has {len(self.conversations)}")
+        cues = []
+        for turn in self:
+            if turn.start is None or turn.end is None:
+                raise InputError(f"subtitles need times: turn {turn.id} has none; use json or csv")
+            label = f"[{marked(turn.emotion, uncertain=turn.uncertain)} {turn.confidence:.0%}]"
+            cues.append((turn.start, turn.end, f"{label} {turn.text}" if turn.text else label))
+        return cues

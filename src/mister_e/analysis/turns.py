@@ -1,0 +1,155 @@
+"""What a model says about the turns of conversations, one dataclass a noun."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mister_e.experts import EXPERTS
+
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TurnAnalysis:
+    """What the model says about one turn.
+
+    :param id: the utterance's id.
+    :param start: seconds from the start of the recording, or None.
+    :param end: seconds, or None.
+    :param channel: channel it was cut from, or None.
+    :param text: the words, or None.
+    :param emotion: the label with the highest score.
+    :param confidence: the calibrated score of that label, 0 to 1.
+    :param scores: calibrated probability of each label; they sum to 1.
+    :param experts: probabilities of each expert; None for an expert that had nothing to judge.
+    :param gate: weight of each expert; they sum to 1, exactly 0 for an expert that is None.
+    :param missing: the modalities that this turn lacks, of "speech" and "text".
+    :param uncertain: the confidence is below the model's `uncertain_below`; the emotion is its best guess.
+    """
+
+    id: str
+    start: float | None
+    end: float | None
+    channel: int | None
+    text: str | None
+    emotion: str
+    confidence: float
+    scores: Scores
+    experts: Mapping[str, Scores | None]
+    gate: Scores
+    missing: tuple[str, ...] = ()
+    uncertain: bool = False
+
+    @property
+    def trusted(self) -> str:
+        """The expert with the largest gate weight."""
+        return max(EXPERTS, key=lambda name: self.gate[name])
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict, fields in the documented order."""
+        return {
+            "id": self.id,
+            "start": self.start,
+            "end": self.end,
+            "channel": self.channel,
+            "text": self.text,
+            "emotion": self.emotion,
+            "confidence": self.confidence,
+            "uncertain": self.uncertain,
+            "scores": dict(self.scores),
+            "experts": {name: None if p is None else dict(p) for name, p in self.experts.items()},
+            "gate": dict(self.gate),
+            "missing": list(self.missing),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TurnAnalysis:
+        """Read what `to_json` wrote."""
+        values = dict(data)
+        values["missing"] = tuple(values.get("missing", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ConversationAnalysis:
+    """The turns of one conversation, judged.
+
+    :param id: name of the conversation, unique within an analysis (`unique_ids`).
+    :param source: path of the recording or transcript, or None.
+    :param duration: seconds, or None without a recording.
+    :param utterances: one `TurnAnalysis` a turn, in order.
+    :param notes: what a reader should know, for example that no speech was found.
+    :param waveform: loudness over the recording for drawing, 0 to 1, evenly spaced; not in JSON.
+    """
+
+    id: str
+    source: str | None
+    duration: float | None
+    utterances: tuple[TurnAnalysis, ...]
+    notes: tuple[str, ...] = ()
+    waveform: tuple[float, ...] = field(default=(), repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[TurnAnalysis]:
+        return iter(self.utterances)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "id": self.id,
+            "source": self.source,
+            "duration": self.duration,
+            "utterances": [turn.to_json() for turn in self.utterances],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ConversationAnalysis:
+        """Read what `to_json` wrote."""
+        return cls(
+            data["id"],
+            data["source"],
+            data["duration"],
+            tuple(TurnAnalysis.from_json(turn) for turn in data["utterances"]),
+            tuple(data.get("notes", ())),
+        )
+
+
+def unique_names(sources: Iterable[tuple[str, str | None]]) -> Iterator[str]:
+    """Names of conversations that differ: the first keeps its own, an equal one takes its file's.
+
+    :param sources: of each conversation its name and its file, if it has one.
+    :return: `cut`, `cut.mp4`, `cut-2`, `cut-3`, … for equal names.
+    """
+    taken: set[str] = set()
+    for name, source in sources:
+        full = Path(source).name if source else name
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        free = next(one for one in itertools.chain((name, full), numbered) if one not in taken)
+        taken.add(free)
+        yield free
+
+
+def unique_ids(conversations: Iterable[ConversationAnalysis]) -> tuple[ConversationAnalysis, ...]:
+    """Give each conversation of a run an id of its own, as `unique_names` tells."""
+    several = tuple(conversations)
+    names = unique_names((conversation.id, conversation.source) for conversation in several)
+    return tuple(replace(conversation, id=name) for conversation, name in zip(several, names, strict=True))
+
+
+@dataclass(frozen=True)
+class FailedInput:
+    """An input that could not be analysed, and why."""
+
+    source: str
+    error: str
+
+    def to_json(self) -> dict[str, str]:
+        """JSON-ready dict."""
+        return {"source": self.source, "error": self.error}

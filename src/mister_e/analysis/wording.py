@@ -1,0 +1,30 @@
+"""How a turn that is too unsure to lean on is marked and explained, everywhere alike and without colours."""
+
+from __future__ import annotations
+
+#: What stands behind an emotion that is uncertain.
+MARK = "?"
+
+
+def marked(emotion: str, *, uncertain: bool) -> str:
+    """Emotion as people read it: `joy`, or `joy ?` if uncertain."""
+    return f"{emotion} {MARK}" if uncertain else emotion
+
+
+def meaning(limit: float | None) -> str:
+    """Say in a few words, without a full stop, what uncertain means.
+
+    :param limit: the confidence, 0 to 1, below which turns are uncertain; None = unknown.
+    """
+    if limit is None:
+        return "low confidence"
+    # by calibration: what is said with 0.4 is right 4 times in 10
+    likely = ", wrong more often than right" if limit <= 0.5 else ""
+    return f"confidence below {100 * limit:.3g}%{likely}"
+
+
+def clock(seconds: float) -> str:
+    """Time as m:ss, or h:mm:ss from an hour on; a begun second does not count, as in a player."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,154 @@
+"""`mister-e analyze`: from recordings or transcripts to emotions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import ConversationAnalysis
+from mister_e.cli.inputs import Input, expand
+from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
+from mister_e.cli.outputs import Format, choose
+from mister_e.cli.progress import shown
+from mister_e.cli.run import judge_each
+from mister_e.cli.writing import Writer
+from mister_e.errors import InputError
+from mister_e.progress import Progress
+from mister_e.version import __version__
+
+EPILOG = """
+**Examples**
+
+A table on the terminal: `mister-e analyze call.wav`
+
+A page to click through: `mister-e analyze call.mp4 --transcript call.srt -o call.html`
+
+One JSON file a recording: `mister-e analyze calls/ --format json -o results/`
+
+A table and a file from one run: `mister-e analyze call.wav -o - -o call.csv`
+
+Words alone: `mister-e analyze chat.txt --format jsonl | head`
+
+**Exit codes**: 0 all well; 1 a failure; 2 bad input (the good ones are written); 130 Ctrl-C.
+"""
+
+
+def analyze(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT",
+            show_default=False,
+            help="Recordings (any audio or video), folders of them (a transcript beside a recording"
+            " gives its words), or transcripts alone (srt, vtt, json, csv, tsv, txt)."
+            " Each file is one conversation.",
+        ),
+    ],
+    transcript: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Turns and words of the recording; it is not transcribed then."),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="A bundled name (see `mister-e models`), a folder or a Hub id."),
+    ] = "mini",
+    channels: Annotated[
+        Literal["mix", "split"],
+        typer.Option(help="mix: average them. split: cut each into turns by itself, for two-sided calls."),
+    ] = "mix",
+    no_asr: Annotated[
+        bool, typer.Option("--no-asr", help="Transcribe nothing; the sound alone is judged.")
+    ] = False,
+    language: Annotated[str, typer.Option(metavar="CODE", help="Language spoken, such as en.")] = "en",
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            show_default=False,
+            help=f"{', '.join(get_args(Format))}. Default: what the name of OUT ends in; table on stdout.",
+        ),
+    ] = None,
+    out: Annotated[
+        # not Path, which would drop the slash at the end of a folder that is to be made
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            show_default=False,
+            help="A file, a folder/ (one file an input; made if need be) or - for stdout."
+            " May be repeated: each by its name.",
+        ),
+    ] = None,
+    embed_audio: Annotated[
+        bool,
+        typer.Option("--embed-audio", help="Put the recordings into the html page, to click and listen."),
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Tell the emotion of every turn, how sure it is and which expert was trusted."""
+    with exit_codes(debug):
+        found = expand(inputs, transcript, no_asr=no_asr)
+        outputs = choose(out or [], form, found)
+        if embed_audio and not any(output.format == "html" for output in outputs):
+            raise InputError("--embed-audio is for html: add -o NAME.html")
+        writer = Writer(outputs, embed_audio=embed_audio)
+        _tell("note", found.notes, quiet)
+        try:
+            with shown(quiet) as progress:
+                progress("loading the model", 0, 0)
+                # torch comes with the pipeline: bad usage is told without waiting for it
+                from mister_e.pipeline import Pipeline
+
+                pipeline = Pipeline.from_pretrained(model, device=device)
+
+                def judge(one: Input, progress: Progress) -> ConversationAnalysis:
+                    return pipeline.analyze(
+                        one.path,
+                        transcript=one.transcript,
+                        channels=channels,
+                        asr=not no_asr,
+                        language=language,
+                        progress=progress,
+                    )
+
+                empty = Analysis(__version__, pipeline.identity, pipeline.labels, ())
+                analysis = judge_each(found.inputs, judge, empty, writer, progress)
+            writer.write_all(analysis)
+        finally:
+            # after Ctrl-C too: what folders got stays
+            _tell("wrote", map(str, writer.written), quiet)
+        _report(analysis, writer.failures, quiet, debug)
+
+
+def _tell(kind: str, messages: Iterable[str], quiet: bool) -> None:
+    """Say on stderr what is good to know."""
+    if not quiet:
+        for message in messages:
+            say(kind, message)
+
+
+def _report(analysis: Analysis, failures: list[Exception], quiet: bool, debug: bool) -> None:
+    """Say on stderr what to know of the results and what failed.
+
+    :raises typer.Exit: 2 when an input was bad, 1 when anything else failed.
+    """
+    for conversation in analysis.conversations:
+        name = conversation.source or conversation.id
+        _tell("note", (f"{name}: {note}" for note in conversation.notes), quiet)
+    for failed in analysis.errors:
+        # the library's messages name the file already
+        named = failed.error.startswith(failed.source)
+        say("error", failed.error if named else f"{failed.source}: {failed.error}")
+    codes = [BAD_INPUT] * bool(analysis.errors) + [complain(failure, debug) for failure in failures]
+    if codes:
+        raise typer.Exit(min(codes))

@@ -1,0 +1,129 @@
+"""`mister-e check`: what is wrong with a prepared corpus, and a repaired copy of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from mister_e.cli.messages import FAILED, exit_codes, plain, say
+from mister_e.cli.outputs import to_stdout
+from mister_e.cli.progress import shown
+from mister_e.cli.verbs import prepare
+from mister_e.errors import InputError
+from mister_e.files import write_text
+
+if TYPE_CHECKING:
+    from mister_e.corpora.checks.findings import Finding, Report
+
+EPILOG = """
+**Examples**
+
+Look a prepared corpus over: `mister-e check corpora/meld`
+
+For a script: `mister-e check corpora/meld --json report.json`
+
+A repaired copy in `corpora/meld-fixed`: `mister-e check corpora/meld --fix`
+
+**Exit codes**: 0 nothing or warnings; 1 errors (with --fix: in the copy); 2 bad input; 130 Ctrl-C.
+"""
+
+#: Utterances named after a finding; the JSON has them all.
+_NAMED = 5
+
+_STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+def check(
+    corpus: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", show_default=False, help="A folder that `mister-e prepare` wrote."),
+    ],
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write a repaired copy to OUT-fixed; OUT itself is never changed.")
+    ] = False,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", show_default=False, help="Also write the report as JSON."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Look a prepared corpus over: counts, labels, splits, texts, times and every clip."""
+    with exit_codes(debug):
+        # tables come with polars: bad usage is told without waiting for it
+        from mister_e.corpora import checks
+        from mister_e.corpora.store import Corpus
+
+        if json_file is not None and not json_file.parent.is_dir():
+            raise InputError(f"{json_file}: the folder {json_file.parent} does not exist; make it first")
+        loaded = Corpus.load(corpus)
+        changes: list[str] | None = None
+        with shown(quiet) as progress:
+            if fix:
+                copy = corpus.resolve().with_name(f"{corpus.resolve().name}-fixed")
+                loaded, changes = checks.fix(loaded, copy, progress=progress)
+            report = checks.check(loaded, progress=progress)
+        if json_file is not None:
+            write_text(json_file, _json(report, changes))
+        to_stdout(render(report, changes, Console()))
+        if not quiet:
+            for path in ([loaded.folder] if fix else []) + ([json_file] if json_file else []):
+                say("wrote", str(path))
+        if report.errors:
+            raise typer.Exit(FAILED)
+
+
+def _json(report: Report, changes: list[str] | None) -> str:
+    """Put the report, and what was changed, into JSON."""
+    data: dict[str, Any] = report.to_json()
+    if changes is not None:
+        data["changed"] = changes
+    return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+
+
+def render(report: Report, changes: list[str] | None, console: Console) -> str:
+    """Draw a report below the counts of its corpus.
+
+    :param report: what was found.
+    :param changes: what was repaired before; None = nothing was to be repaired.
+    :param console: whose width and colours to use; nothing is printed on it.
+    """
+    with console.capture() as captured:
+        for line in _lines(report, changes):
+            console.print(line)
+    text = "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
+    return f"{prepare.render(report.corpus, console)}\n{text}"
+
+
+def _lines(report: Report, changes: list[str] | None) -> Iterator[Text]:
+    """Yield the repairs, the findings and their sum."""
+    for change in changes or ():
+        yield Text.assemble(("changed ", "bold green"), plain(change))
+    for finding in report.findings:
+        yield _finding(finding)
+    from mister_e.corpora.checks.findings import several
+
+    total = f"{several(report.errors, 'error')}, {several(report.warnings, 'warning')}"
+    if changes is not None:
+        total = f"{several(len(changes), 'change')}; what remains: {total}"
+    yield Text(total, style="bold")
+
+
+def _finding(finding: Finding) -> Text:
+    """Write one finding with the first utterances that it is about."""
+    text = Text.assemble(
+        (finding.level, _STYLES[finding.level]), f" {finding.code}: {plain(finding.message)}"
+    )
+    # the message of a finding on one turn names it
+    if finding.rows and not finding.message.startswith(finding.rows[0]):
+        more = ", …" if len(finding.rows) > _NAMED else ""
+        text.append(plain(f" ({', '.join(finding.rows[:_NAMED])}{more})"), style="dim")
+    return text

@@ -1,0 +1,112 @@
+"""`mister-e embed`: every turn of a corpus to embeddings, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.outputs import to_stdout
+from mister_e.cli.progress import shown
+from mister_e.errors import InputError
+
+if TYPE_CHECKING:
+    from mister_e.corpora.store import Corpus
+    from mister_e.encoders.base import UtteranceEncoder
+    from mister_e.encoders.store import Embedded
+
+EPILOG = """
+**Examples**
+
+What `mister-e finetune` made, and the columns of the table for the speech:
+`mister-e embed --data corpora/meld --text runs/meld-text/seed-0 --speech features -o stores/meld`
+
+The bundled model's text encoder: `mister-e embed --data corpora/mine --text mini -o stores/mine`
+
+**Exit codes**: 0 all well; 1 a failure; 2 bad input; 130 Ctrl-C (run again: what is embedded is kept).
+"""
+
+
+def embed(
+    data: Annotated[
+        Path, typer.Option("--data", metavar="CORPUS", show_default=False, help="A prepared corpus folder.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="STORE", show_default=False, help="The store to fill.")
+    ],
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
+        ),
+    ] = None,
+    speech: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENCODER",
+            show_default=False,
+            help="Folder of an encoder or its run, or features: the corpus's own, standardised on train.",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Embed every turn of a corpus; what is embedded already is kept, and nothing is computed twice."""
+    with exit_codes(debug):
+        if text is None and speech is None:
+            raise InputError("nothing to embed with: give --text ENCODER, --speech ENCODER, or both")
+        with shown(quiet) as progress:
+            from mister_e.corpora.store import Corpus
+            from mister_e.encoders.store import EmbeddingStore
+
+            corpus = Corpus.load(data)
+            encoders = [
+                (name, _encoder(name, modality, corpus))
+                for modality, name in (("text", text), ("speech", speech))
+                if name is not None
+            ]
+            store = EmbeddingStore.create(out, corpus)
+            done = {
+                encoder.modality: store.add(corpus, encoder, name=name, progress=progress)
+                for name, encoder in encoders
+            }
+        for modality, splits in done.items():
+            to_stdout(render(modality, splits))
+        if not quiet:
+            say("wrote", str(out))
+
+
+def render(modality: str, splits: dict[str, Embedded]) -> str:
+    """Say of each split how many turns were computed, reused and missing."""
+    return "".join(
+        f"{modality} {split}: {one.turns:,} turns, {one.computed:,} computed,"
+        f" {one.reused:,} reused, {one.missing:,} missing\n"
+        for split, one in splits.items()
+    )
+
+
+def _encoder(name: str, modality: str, corpus: Corpus) -> UtteranceEncoder:
+    """Find an encoder by what the user called it."""
+    from mister_e.encoders.base import on_fastest_device
+    from mister_e.encoders.registry import load_encoder
+    from mister_e.inference.model_folder import ModelFolder
+    from mister_e.pretrained import model_folder
+
+    if modality == "speech" and name == "features":
+        from mister_e.encoders.speech.features import FeaturesConfig, FeaturesEncoder
+
+        features = FeaturesEncoder.from_base(FeaturesConfig())
+        features.fit(features.examples(list(corpus.conversations("train"))))
+        return features
+    if (Path(name) / "encoder.json").is_file() or (Path(name) / "encoder").is_dir():
+        encoder = load_encoder(Path(name))
+    else:
+        model = ModelFolder.load(model_folder(name))
+        encoder = model.text_encoder if modality == "text" else model.speech_encoder
+    if encoder.modality != modality:
+        raise InputError(f"--{modality} {name}: that is an encoder of {encoder.modality}")
+    return on_fastest_device(encoder)

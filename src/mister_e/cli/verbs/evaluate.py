@@ -1,0 +1,263 @@
+"""`mister-e evaluate`: how well a trained mixture or a model folder does, and how sure that is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mister_e.cli.messages import exit_codes, plain, say
+from mister_e.cli.outputs import to_stdout
+from mister_e.cli.progress import shown
+from mister_e.errors import InputError
+from mister_e.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mister_e.evaluation.scorecard import Scorecard
+    from mister_e.evaluation.summary import Evaluation
+    from mister_e.inference.predict import Mode
+
+EPILOG = """
+**Examples**
+
+While you still choose: `mister-e evaluate runs/meld --data stores/meld`
+
+Once, when all is chosen: `mister-e evaluate runs/meld --data stores/meld --split test`
+
+As in live use, or without sound: `mister-e evaluate runs/meld --data stores/meld --mode past-only`
+
+A model folder on a corpus: `mister-e evaluate --model mini --data corpora/meld --split test`
+
+On labelled clips, by the voice: `mister-e evaluate --model mini --data clips/ --mode speech-only`
+
+Clips are a folder with a `manifest.csv` with the columns file, emotion and, if known, text and speaker;
+each clip is judged by itself, its sound relative to that of the whole folder, as a turn's is to its
+recording; with `--alone` a clip is a recording of its own. Where actors speak the same sentences in every
+emotion, words say nothing of it:
+`--mode speech-only` is the honest choice. Classes are matched by name (`happy` is `joy`); the model chooses
+among those that are there.
+
+Every scoring of the test split is written down in `test_scored.jsonl` in the run, and told.
+
+**Exit codes**: 0 all well; 1 a failure; 2 bad input; 130 Ctrl-C.
+"""
+
+
+def evaluate(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN", show_default=False, help="A folder of `mister-e train`, or one seed's in it."
+        ),
+    ] = None,
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            show_default=False,
+            help="Of a RUN, the store that it was trained on. With --model, a prepared corpus, or a folder"
+            " of labelled clips with a manifest.csv.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            show_default=False,
+            help="In place of a RUN: a bundled name (see `mister-e models`), a model folder or a Hub id.",
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None,
+        typer.Option(
+            show_default=False,
+            help="Of a RUN: validation (default), or test, which is for the end. Of a corpus with --model:"
+            " any; default test. Clips have none.",
+        ),
+    ] = None,
+    mode: Annotated[
+        Literal["full", "past-only", "text-only", "speech-only"],
+        typer.Option(help="Whole conversations, each turn with what came before, or one modality alone."),
+    ] = "full",
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Take each clip of a folder as a recording of its own.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            show_default=False,
+            help="Folder for what is written. Default: RUN; with --model, evaluation-MODEL-DATA here.",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Score a run or a model folder: a table here; JSON, a page and pictures in a folder."""
+    with exit_codes(debug):
+        if (run is None) == (model is None):
+            raise InputError(
+                "give a RUN of mister-e train with its store, or --model MODEL with a corpus or clips:"
+                f" {'neither' if run is None else 'both'} was given"
+            )
+        with shown(quiet) as progress:
+            if model is not None:
+                evaluation, out = _of_model(model, data, split, mode, out, progress, alone=alone)
+            else:
+                assert run is not None
+                if alone:
+                    raise InputError("--alone is for a folder of clips with --model; leave it out")
+                evaluation, out = _of_run(run, data, split, mode, progress), out or run
+            from rich.console import Console
+
+            from mister_e.evaluation.trained_run import write_evaluation
+
+            to_stdout(render(evaluation, Console()))
+            paths = write_evaluation(evaluation, out)
+        if not quiet:
+            if evaluation.test_scored is not None and evaluation.test_scored > 1:
+                say("note", f"the test split was scored {evaluation.test_scored} times with this run")
+            for note in evaluation.notes:
+                say("note", note)
+            for path in paths:
+                say("wrote", str(path))
+
+
+def _of_run(run: Path, data: Path, split: str | None, mode: Mode, progress: Progress) -> Evaluation:
+    """Score what `mister-e train` made."""
+    from mister_e.encoders.store import EmbeddingStore
+
+    store = EmbeddingStore.load(data)
+    from mister_e.evaluation.trained_run import evaluate_run
+
+    return evaluate_run(run, store, split=split or "validation", mode=mode, progress=progress)
+
+
+def _of_model(
+    model: str,
+    data: Path,
+    split: str | None,
+    mode: Mode,
+    out: Path | None,
+    progress: Progress,
+    *,
+    alone: bool,
+) -> tuple[Evaluation, Path]:
+    """Score a model folder; tell where the results go as well."""
+    from mister_e.evaluation.labelled import read_labelled
+
+    # bad data is told without waiting for the model
+    labelled = read_labelled(data, split, alone=alone)
+    progress("loading the model", 0, 0)
+    from mister_e.evaluation.model_folder import evaluate_model
+    from mister_e.pipeline import Pipeline
+
+    pipeline = Pipeline.from_pretrained(model)
+    name = re.sub(r"[^\w.-]+", "-", pipeline.model.config.name)
+    out = out or Path(f"evaluation-{name}-{data.resolve().name}")
+    _check_out(out, data)
+    return evaluate_model(pipeline, labelled, mode=mode, progress=progress), out
+
+
+def _check_out(out: Path, data: Path) -> None:
+    """Refuse, before anything is scored, to write where the data or this package lie.
+
+    :raises InputError: names the folder.
+    """
+    place = out.resolve()
+    for folder, what in (
+        (data.resolve(), "the data"),
+        (Path(__file__).resolve().parents[2], "mister-e itself"),
+    ):
+        if place.is_relative_to(folder):
+            raise InputError(f"{out}: lies in {folder}, which holds {what}; give another folder with --out")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give a folder with --out")
+
+
+def render(evaluation: Evaluation, console: Console) -> str:
+    """Draw the scores of every seed, then classes and experts.
+
+    :param evaluation: of one split in one mode.
+    :param console: whose width and colours to use; nothing is printed on it.
+    """
+    from rich.text import Text
+
+    protocol, first = evaluation.protocol, evaluation.first
+    head = f"{protocol.corpus.name} · {protocol.split} · {protocol.mode} · chosen on {protocol.selection}"
+    with console.capture() as captured:
+        console.print(Text(plain(f"{head} · {first.size}"), style="bold"))
+        console.print(_seeds(evaluation))
+        console.print()
+        console.print(_rows("class", evaluation))
+        if evaluation.experts:
+            console.print()
+            console.print(_rows("expert", evaluation))
+        if evaluation.choice is not None:
+            for line in evaluation.choice.lines():
+                console.print(Text(plain(line), style="dim"))
+    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def _table(*columns: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left")
+    return table
+
+
+def _seeds(evaluation: Evaluation) -> Table:
+    """Lay out one row a seed, their mean ± sd, and the ensemble."""
+    from mister_e.evaluation.summary import spread_text
+
+    table = _table("", "weighted F1", "95 % interval", "accuracy", "macro F1", "ECE")
+    for name, card in evaluation.rows:
+        if card is not evaluation.ensemble:
+            table.add_row(plain(name), *_cells(card))
+    if len(evaluation.cards) > 1:
+        scores = evaluation.scores
+        means = [spread_text(scores[name]) for name in ("weighted_f1", "accuracy", "macro_f1")]
+        table.add_row("mean ± sd", means[0], "", *means[1:], spread_text(scores["ece"], 3), style="bold")
+    if evaluation.ensemble is not None:
+        table.add_row("ensemble", *_cells(evaluation.ensemble))
+    return table
+
+
+def _cells(card: Scorecard) -> list[str]:
+    interval = card.intervals.get("weighted_f1")
+    between = "" if interval is None else f"{interval[0]:.1f} - {interval[1]:.1f}"
+    scores = card.scores
+    weighted, accuracy, macro = (f"{scores[name]:.1f}" for name in ("weighted_f1", "accuracy", "macro_f1"))
+    return [weighted, between, accuracy, macro, f"{scores['ece']:.3f}"]
+
+
+def _rows(kind: Literal["class", "expert"], evaluation: Evaluation) -> Table:
+    """Lay out one row a class, or one an expert."""
+    from mister_e.evaluation.summary import spread_text
+
+    if kind == "class":
+        table = _table("class", "F1", "precision", "recall", "turns")
+        turns = evaluation.first.confusion.sum(1).tolist()
+        for (label, own), count in zip(evaluation.classes.items(), turns, strict=True):
+            cells = [spread_text(own[name]) for name in ("f1", "precision", "recall")]
+            table.add_row(plain(label), *cells, f"{count:,}")
+        return table
+    table = _table("expert", "weighted F1", "accuracy", "macro F1", "turns")
+    for name, own in evaluation.experts.items():
+        cells = [spread_text(own[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
+        table.add_row(name, *cells, f"{int(evaluation.first.experts[name].sum()):,}")
+    return table

@@ -1,0 +1,87 @@
+"""`mister-e finetune`: an encoder of turns, from a recipe and a prepared corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.outputs import to_stdout
+from mister_e.cli.progress import shown
+
+EPILOG = """
+**Examples**
+
+The text encoder of a recipe: `mister-e finetune recipes/meld/mini.yaml --data corpora/meld -o runs/meld-text`
+
+Two seeds, another rate, and the test split at the end:
+`mister-e finetune mini.yaml --data corpora/meld -o runs/try --seed 0 --seed 1
+--set text.finetune.rate=5e-5 --test`
+
+Several processes: `accelerate launch -m mister_e finetune paper.yaml --data corpora/meld -o runs/meld`
+
+**Exit codes**: 0 all well; 1 a failure; 2 bad input; 130 Ctrl-C (run again: it goes on where it was).
+"""
+
+
+def finetune(
+    recipe: Annotated[
+        Path,
+        typer.Argument(metavar="RECIPE", show_default=False, help="A YAML such as recipes/meld/mini.yaml."),
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="CORPUS", show_default=False, help="A prepared corpus folder.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="RUN", show_default=False, help="Folder of the runs.")
+    ],
+    part: Annotated[Literal["text", "speech"], typer.Option(help="Which encoder of the recipe.")] = "text",
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(min=0, show_default="the recipe's", help="One run each. May be repeated."),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", show_default=False, help="Over the recipe. May be repeated."
+        ),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Score the kept encoders on the test split, once.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Fine-tune the text or the speech encoder of a recipe to classify turns; chosen on validation."""
+    with exit_codes(debug):
+        from mister_e.training.recipe import read_recipe
+
+        read = read_recipe(recipe, change or ())
+        read.part(part)
+        from mister_e.corpora.store import Corpus
+        from mister_e.files import write_text
+
+        corpus = Corpus.load(data)
+        with shown(quiet) as progress:
+            from mister_e.training.stage1.run import run_stage1
+
+            summary = run_stage1(read, part, corpus, out, seeds=seed or (), test=test, progress=progress)
+        write_text(out / "recipe.yaml", read.to_yaml())
+        to_stdout(_render(summary))
+        if not quiet:
+            say("wrote", str(out))
+
+
+def _render(summary: dict[str, Any]) -> str:
+    """One line a split."""
+    seeds = len(summary["seeds"])
+    lines = [f"{summary['recipe']} · {summary['part']} · {summary['corpus']} · seeds: {seeds}"]
+    for split in ("validation", "test"):
+        score = summary.get(f"{split}_weighted_f1")
+        if score:
+            lines.append(f"{split}: weighted F1 {score['mean']:.1f} ± {score['sd']:.1f}")
+    return "\n".join(lines) + "\n"

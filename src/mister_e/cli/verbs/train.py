@@ -1,0 +1,89 @@
+"""`mister-e train`: the mixture of a recipe, on stored embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.outputs import to_stdout
+from mister_e.cli.progress import shown
+
+EPILOG = """
+**Examples**
+
+The mixture of a recipe: `mister-e train recipes/meld/mini.yaml --data stores/meld -o runs/meld`
+
+Two seeds, another rate: `mister-e train mini.yaml --data stores/meld -o runs/try --seed 0 --seed 1
+--set mixture.train.rate=1e-4`
+
+The epoch is chosen on the validation split; the test split is never read: that is for `mister-e evaluate`.
+
+**Exit codes**: 0 all well; 1 a failure; 2 bad input; 130 Ctrl-C (run again: it goes on where it was).
+"""
+
+RecipeArgument = Annotated[
+    Path, typer.Argument(metavar="RECIPE", show_default=False, help="A YAML such as recipes/meld/mini.yaml.")
+]
+StoreOption = Annotated[
+    Path, typer.Option("--data", metavar="STORE", show_default=False, help="A store of mister-e embed.")
+]
+SeedOption = Annotated[
+    list[int] | None,
+    typer.Option(min=0, show_default="the recipe's", help="One run each. May be repeated."),
+]
+ChangeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", show_default=False, help="Over the recipe. May be repeated."
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+]
+
+
+def train(
+    recipe: RecipeArgument,
+    data: StoreOption,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="RUN", show_default=False, help="Folder of the runs.")
+    ],
+    seed: SeedOption = None,
+    change: ChangeOption = None,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train the mixture of experts of a recipe on stored embeddings; chosen on validation."""
+    with exit_codes(debug):
+        from mister_e.training.recipe import read_recipe
+
+        read = read_recipe(recipe, change or ())
+        read.stage2()
+        from mister_e.encoders.store import EmbeddingStore
+        from mister_e.files import write_text
+
+        store = EmbeddingStore.load(data)
+        with shown(quiet) as progress:
+            from mister_e.training.stage2.run import run_stage2
+
+            summary = run_stage2(read, store, out, seeds=seed or (), progress=progress)
+        write_text(out / "recipe.yaml", read.to_yaml())
+        to_stdout(_render(summary))
+        if not quiet:
+            for note in summary["notes"]:
+                say("note", note)
+            say("wrote", str(out))
+
+
+def _render(summary: dict[str, Any]) -> str:
+    """What was trained, and how well it does on validation."""
+    score, error = summary["validation_weighted_f1"], summary["validation_ece"]
+    return (
+        f"{summary['recipe']} · {summary['corpus']} · seeds: {len(summary['seeds'])}"
+        f" · {summary['parameters']:,} parameters\n"
+        f"validation: weighted F1 {score['mean']:.1f} ± {score['sd']:.1f}, ECE {error['mean']:.3f}\n"
+    )

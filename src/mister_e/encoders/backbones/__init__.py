@@ -1,0 +1,1 @@
+"""Pretrained models that encoders stand on: loading, memory, adapters."""

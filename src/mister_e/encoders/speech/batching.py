@@ -1,0 +1,66 @@
+"""Batches of heard turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mister_e.encoders.speech.frontend import AudioFeatures
+from mister_e.encoders.speech.whisper_layers import MELS
+from mister_e.errors import InputError
+
+#: Batches are as long as a multiple of so many rows: torch keeps memory for every shape that it has met,
+#: and a recording of hours meets all.
+GRID = 50
+#: Mel rows that run at once, pads included: 30 s of sound stay in the caches, and more take twice as long.
+ROWS = 3000
+
+
+def on_grid(length: int) -> int:
+    """The next multiple of `GRID`."""
+    return -(-length // GRID) * GRID
+
+
+def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
+    """Bring turns of like length together, the longest first; those without sound are left out.
+
+    :param lengths: mel rows of N turns.
+    :param rows: in a batch, pads included, or one turn that has more.
+    :return: batches of positions.
+    """
+    order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
+    while order:
+        batch = order[: max(1, rows // on_grid(lengths[order[0]]))]
+        order = order[len(batch) :]
+        yield batch
+
+
+def collate(heard: Sequence[AudioFeatures]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad turns to one batch.
+
+    :param heard: N turns.
+    :return: mels `[N, M, 80]`, their lengths int64 `[N]`, statistics `[N, 8]`.
+    :raises InputError: there is none.
+    """
+    if not heard:
+        raise InputError("a batch needs at least one turn")
+    longest = max(1, *(turn.length for turn in heard))
+    mels = torch.zeros(len(heard), on_grid(longest), MELS)
+    for row, turn in enumerate(heard):
+        if turn.mel is not None:
+            mels[row, : len(turn.mel)] = torch.from_numpy(turn.mel.astype(np.float32, copy=False))
+    lengths = torch.tensor([turn.length for turn in heard])
+    return mels, lengths, torch.from_numpy(np.stack([turn.statistics for turn in heard]))
+
+
+def cropped(turn: AudioFeatures, most: int, random: np.random.Generator) -> AudioFeatures:
+    """Show a random stretch of at most so many rows."""
+    extra = turn.length - most
+    if turn.mel is None or extra <= 0:
+        return turn
+    first = int(random.integers(extra + 1))
+    return replace(turn, mel=turn.mel[first : first + most])

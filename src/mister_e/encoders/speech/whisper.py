@@ -1,0 +1,362 @@
+"""Sound to one embedding a turn: states of an adapted Whisper, relative to the recording, and prosody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from mister_e.audio.format import SAMPLE_RATE
+from mister_e.audio.prosody import STATISTICS
+from mister_e.conversation import Conversation, Utterance
+from mister_e.encoders.backbones.loading import identify
+from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
+from mister_e.encoders.layers import AttentiveStatisticsPooling
+from mister_e.encoders.persistence import fill, read, write
+from mister_e.encoders.speech.batching import ROWS, by_length, collate, cropped, on_grid
+from mister_e.encoders.speech.frontend import (
+    HOP,
+    AudioFeatures,
+    SpeechFrontend,
+    TurnSound,
+    centred,
+    digest,
+    load_features,
+    save_features,
+)
+from mister_e.encoders.speech.preprocess import sound_keys
+from mister_e.encoders.speech.whisper_layers import LAYERS, WIDTH, WhisperStates
+from mister_e.errors import InputError
+
+_LOGARITHMIC = {"duration", "avg_pitch", "pitch_std", "pitch_range"}
+#: Turns after which a recording's own mean and spread count as much as the typical ones.
+SHRINK = 8.0
+#: Share by which the typical mean and spread follow a batch in fine-tuning.
+_FOLLOW = 0.02
+_INTENSITY = torch.tensor([STATISTICS.index("avg_intensity")])
+
+
+class WhisperEncoderConfig(BaseModel):
+    """Sizes of the speech encoder.
+
+    :param base: the frozen encoder that makes the states.
+    :param rank: of the trained update of each of its linear layers; 0 = it stays as it is.
+    :param embedding_dim: width of the embedding.
+    :param attention_hidden: hidden width of the attentive pooling.
+    :param dropout: on the pooled vector and before the classifier, in training only.
+    :param loudness: whether intensity, relative to the recording, counts beside sound; False = only where
+        statistics are all there is.
+    :param crop_seconds: in fine-tuning a random stretch of this length stands for a longer turn.
+    :param classes: size of the classifier that fine-tuning uses.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str = "whisper-tiny.en"
+    rank: int = Field(16, ge=0)
+    embedding_dim: int = Field(128, gt=0)
+    attention_hidden: int = Field(64, gt=0)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    loudness: bool = True
+    crop_seconds: float = Field(4.0, gt=0.1)
+    classes: int = Field(7, ge=2)
+
+
+class WhisperEncoder(UtteranceEncoder):
+    """Layers of an adapted Whisper, weighted and pooled, relative to the recording, joined with prosody.
+
+    A conversation is one example: pooled states and loudness (see `loudness` of the configuration) count
+    relative to those of its turns. The
+    mean and spread of a recording tell its microphone, room and voices more than any emotion; they are
+    those of the recording as far as it has turns, and typical ones as far as it lacks them (`SHRINK`).
+
+    Sound may be missing (a corpus that holds statistics alone): a learned vector stands for it.
+    Statistics that are undefined (NaN) count as average, and a flag says so.
+    """
+
+    modality: ClassVar[Literal["speech"]] = "speech"
+    kind: ClassVar[str] = "whisper"
+    batch_cost: ClassVar[int] = 40_000
+    config: WhisperEncoderConfig
+    typical_mean: Tensor
+    typical_spread: Tensor
+    statistics_mean: Tensor
+    statistics_std: Tensor
+    logarithmic: Tensor
+
+    def __init__(self, config: WhisperEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.dim = config.embedding_dim
+        self.states = WhisperStates(config.rank)
+        self.mix = nn.Parameter(torch.zeros(LAYERS + 1))
+        self.layer_norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(LAYERS + 1))
+        self.pool = AttentiveStatisticsPooling(WIDTH, config.attention_hidden)
+        self.norm = nn.LayerNorm(self.pool.width)
+        self.register_buffer("typical_mean", torch.zeros(self.pool.width))
+        self.register_buffer("typical_spread", torch.ones(self.pool.width))
+        self.missing_sound = nn.Parameter(torch.zeros(self.pool.width))
+        self.register_buffer("statistics_mean", torch.zeros(len(STATISTICS)))
+        self.register_buffer("statistics_std", torch.ones(len(STATISTICS)))
+        logarithmic = torch.tensor([name in _LOGARITHMIC for name in STATISTICS])
+        self.register_buffer("logarithmic", logarithmic, persistent=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.project = nn.Linear(self.pool.width + 2 * len(STATISTICS), self.dim)
+        self.classify = nn.Sequential(
+            nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(self.dim, config.classes)
+        )
+        self._front_end: SpeechFrontend | None = None
+        self._kept: Path | None = None
+
+    @classmethod
+    def from_base(cls, config: WhisperEncoderConfig) -> Self:
+        """Start from the base as it is; updates, pooling and projection are new.
+
+        :raises InputError: the base is not the bundled Whisper.
+        """
+        if config.base != "whisper-tiny.en":
+            raise InputError(
+                f"base {config.base!r}: frames come from the bundled 'whisper-tiny.en';"
+                " for other bases take an encoder of kind speech-model or audio-llm"
+            )
+        return cls(config)
+
+    def keep_in(self, folder: Path) -> None:
+        """Let frames be kept in a folder: every epoch and every seed hears the same."""
+        self._kept = folder
+
+    def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
+        """Give each conversation, with the turns that bring a clip or statistics; the cost is in mel rows."""
+        found, first = [], 0
+        for one in conversations:
+            sounds = {first + i: sound for i, turn in enumerate(one) if (sound := TurnSound.of(turn))}
+            first += len(one)
+            if sounds:
+                longest = max(sound.length for sound in sounds.values())
+                found.append(Example(tuple(sounds), longest * len(sounds), tuple(sounds.values())))
+        return found
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Standardise by the statistics of the training turns."""
+        rows = [centred(self._statistics(self._hear(one.content))) for one in examples]
+        self.fit_statistics(torch.from_numpy(np.concatenate(rows)))
+
+    def collate(
+        self, examples: Sequence[Example], *, random: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Hear conversations.
+
+        :return: `mels` `[R, M, 80]`, `lengths` `[R]`, `statistics` `[R, 8]`, `recording` `[R]`: the
+            conversation of each turn, and `absent` `[R]`.
+        """
+        heard: list[AudioFeatures] = []
+        absent: list[bool] = []
+        recording: list[int] = []
+        for number, one in enumerate(examples):
+            turns = self._hear(one.content)
+            for turn, statistics in zip(turns, centred(self._statistics(turns)), strict=True):
+                absent.append(turn is None)
+                recording.append(number)
+                heard.append(AudioFeatures(None if turn is None else turn.mel, statistics))
+        if random is not None:
+            most = int(self.config.crop_seconds * SAMPLE_RATE / HOP)
+            heard = [cropped(turn, most, random) for turn in heard]
+        mels, lengths, table = collate(heard)
+        return {
+            "mels": mels,
+            "lengths": lengths,
+            "statistics": table,
+            "recording": torch.tensor(recording),
+            "absent": torch.tensor(absent),
+        }
+
+    def content_keys(self, conversations: Sequence[Conversation]) -> list[str | None]:
+        """Hash the sound of each turn and of its conversation, to which loudness is relative."""
+        keys: list[str | None] = []
+        for one in conversations:
+            sounds = [TurnSound.of(turn) for turn in one]
+            own = [
+                None if sound is None else sound.key(heard)
+                for sound, heard in zip(sounds, sound_keys([one]), strict=True)
+            ]
+            whole = digest(own)
+            keys += [None if key is None else digest([key, whole]) for key in own]
+        return keys
+
+    @property
+    def identity(self) -> str:
+        """One SHA-256 over configuration, the bundled Whisper and the weights."""
+        return fingerprint(self.kind, self.config, identify(self.config.base), self.state_dict())
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors`, then `encoder.json`."""
+        write(self, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        :raises InputError: a file or a weight is missing, or one is unexpected.
+        """
+        saved = read(folder, WhisperEncoderConfig, "whisper encoder")
+        encoder = cls.from_base(saved.config)
+        fill(encoder, saved.weights, folder)
+        return encoder
+
+    def _hear(self, sounds: Sequence[TurnSound]) -> list[AudioFeatures | None]:
+        """Hear the turns of a conversation; what is kept is not heard again."""
+        result: list[AudioFeatures | None] = [sound.as_heard() for sound in sounds]
+        clips = {i: sound.clip for i, sound in enumerate(sounds) if sound.clip is not None}
+        if not clips:
+            return result
+        turns = tuple(Utterance(str(i), audio=clip) for i, clip in clips.items())
+        path = None
+        if self._kept is not None:
+            path = self._kept / f"{digest(sound_keys([Conversation('kept', turns)]))}.npz"
+        if path is not None and path.is_file():
+            heard = load_features(path)
+        else:
+            if self._front_end is None:
+                self._front_end = SpeechFrontend()
+            heard = self._front_end.hear([clip.load() for clip in clips.values()])
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_features(path, heard)
+                heard = load_features(path)  # in its half precision, as every later epoch hears it
+        for i, turn in zip(clips, heard, strict=True):
+            result[i] = turn
+        return result
+
+    @staticmethod
+    def _statistics(heard: Sequence[AudioFeatures | None]) -> np.ndarray:
+        silent = np.full(len(STATISTICS), np.nan, dtype=np.float32)
+        return np.stack([silent if turn is None else turn.statistics for turn in heard])
+
+    def fit_statistics(self, statistics: Tensor) -> None:
+        """Standardise by the statistics of the training turns.
+
+        :param statistics: `[N, 8]`, NaN = undefined.
+        """
+        scaled = self._scale(statistics)
+        defined = ~scaled.isnan()
+        count = defined.sum(0).clamp(min=1)
+        mean = scaled.nan_to_num().sum(0) / count
+        squares = torch.where(defined, (scaled - mean).square(), 0.0)
+        self.statistics_mean = mean.to(self.statistics_mean.device)
+        self.statistics_std = (squares.sum(0) / count).sqrt().clamp(min=1e-3).to(self.statistics_std.device)
+
+    def pooled(self, mels: Tensor, lengths: Tensor) -> Tensor:
+        """Pool the states of turns; what a long recording keeps of them.
+
+        :param mels: `[N, M, 80]`.
+        :param lengths: int64 `[N]`, real rows; 0 = the sound is missing.
+        :return: `[N, 768]`; NaN where the sound is missing.
+        """
+        pooled = torch.full((len(mels), self.pool.width), torch.nan, device=mels.device)
+        for batch in by_length(lengths.tolist(), ROWS):
+            longest = on_grid(int(lengths[batch[0]]))
+            pooled[batch] = self._pooled(mels[batch, :longest], lengths[batch])
+        return pooled
+
+    def _pooled(self, mels: Tensor, lengths: Tensor) -> Tensor:
+        """Pool the states of turns of like length that all have sound."""
+        layers, real = self.states(mels, lengths)
+        normed = [norm(layer.float()) for norm, layer in zip(self.layer_norms, layers, strict=True)]
+        states = torch.stack(
+            [share * one for share, one in zip(self.mix.softmax(0), normed, strict=True)]
+        ).sum(0)
+        pooled: Tensor = self.norm(self.pool(states, real))
+        return pooled
+
+    def relative(self, pooled: Tensor) -> Tensor:
+        """Take the recording off the pooled states of its turns.
+
+        :param pooled: `[T, 768]`, all turns of one recording; NaN = the sound is missing.
+        :return: `[T, 768]`, a learned vector where the sound is missing.
+        """
+        there = ~pooled.isnan().any(-1)
+        mean, spread = self.typical_mean, self.typical_spread
+        if there.any():
+            share = float(there.sum()) / (float(there.sum()) + SHRINK)
+            own = pooled[there].detach()
+            mean = share * own.mean(0) + (1 - share) * mean
+            spread = share * own.std(0, correction=0) + (1 - share) * spread
+        return self.standardised(pooled, mean, spread)
+
+    def standardised(self, pooled: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+        """Standardise pooled states `[N, 768]`; a learned vector stands where they are NaN."""
+        missing = pooled.isnan().any(-1, keepdim=True)
+        return torch.where(missing, self.missing_sound, (pooled.nan_to_num() - mean) / spread.clamp(min=1e-2))
+
+    def join(self, relative: Tensor, statistics: Tensor) -> Tensor:
+        """Embed standardised states `[N, 768]` and statistics `[N, 8]` (NaN = undefined) to `[N, dim]`.
+
+        The statistics are those of `centred`: intensity relative to the recording.
+        """
+        scaled = (self._scale(statistics) - self.statistics_mean) / self.statistics_std
+        undefined = scaled.isnan()
+        scaled = torch.where(undefined, 0.0, scaled).clamp(-4, 4)
+        joined = torch.cat([self.dropout(relative), scaled, undefined.to(scaled.dtype)], -1)
+        embedded: Tensor = self.project(joined)
+        return embedded
+
+    def embed_recording(self, pooled: Tensor, statistics: np.ndarray) -> Tensor:
+        """Embed all turns of one recording to `[T, dim]`.
+
+        :param pooled: `[T, 768]` of `pool_heard`; NaN = the sound is missing.
+        :param statistics: float32 `[T, 8]` as measured, intensity absolute; NaN = undefined.
+        """
+        device = self.missing_sound.device
+        table = torch.from_numpy(centred(statistics)).to(device)
+        pooled = pooled.to(device)
+        return self.join(self.relative(pooled), self._beside(pooled, table))
+
+    def forward(self, mels: Tensor, lengths: Tensor, statistics: Tensor, recording: Tensor) -> Tensor:
+        """Embed the turns of some recordings to `[R, dim]`, given what `collate` returns."""
+        pooled = self.pooled(mels, lengths)
+        if self.training:
+            self._learn_typical(pooled.detach())
+        relative = torch.zeros_like(pooled)
+        for one in recording.unique():
+            relative[recording == one] = self.relative(pooled[recording == one])
+        return self.join(relative, self._beside(pooled, statistics))
+
+    def _beside(self, pooled: Tensor, statistics: Tensor) -> Tensor:
+        """Statistics `[T, 8]` as they count beside sound, which is where `pooled` `[T, 768]` is no NaN."""
+        if self.config.loudness:
+            return statistics
+        level = torch.zeros_like(statistics).index_fill(1, _INTENSITY.to(statistics.device), 1.0).bool()
+        heard = ~pooled.isnan().any(-1, keepdim=True)
+        return torch.where(level & heard & ~statistics.isnan(), 0.0, statistics)
+
+    @torch.no_grad()
+    def _learn_typical(self, pooled: Tensor) -> None:
+        """Let typical mean and spread follow the turns of a training batch."""
+        there = pooled[~pooled.isnan().any(-1)]
+        if len(there) > 1:
+            self.typical_mean.lerp_(there.mean(0), _FOLLOW)
+            self.typical_spread.lerp_(there.std(0), _FOLLOW)
+
+    def _scale(self, statistics: Tensor) -> Tensor:
+        """Put durations and pitches on scales on which equal steps sound equal; decibels stay."""
+        return torch.where(self.logarithmic, statistics.clamp(min=1e-2).log(), statistics)
+
+    @torch.inference_mode()
+    def pool_heard(self, heard: Sequence[AudioFeatures], *, batch_rows: int = ROWS) -> Tensor:
+        """Pool what was heard, in batches of like length.
+
+        :param heard: N turns of the front end.
+        :param batch_rows: mel rows in a batch, pads included.
+        :return: float32 `[N, 768]`, in the given order; NaN where the sound is missing.
+        """
+        result = torch.full((len(heard), self.pool.width), torch.nan)
+        device = self.missing_sound.device
+        for batch in by_length([turn.length for turn in heard], batch_rows):
+            mels, lengths, _ = collate([heard[i] for i in batch])
+            result[batch] = self.pooled(mels.to(device), lengths.to(device)).float().cpu()
+        return result

@@ -1,0 +1,139 @@
+"""Where the classes of data and the labels of a model meet, and what is not scored because they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mister_e.errors import InputError
+from mister_e.inference.predictions import Predictions
+from mister_e.labels import LabelSet, matching
+from mister_e.metrics.classification import confusion_matrix, overall_scores
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Names of classes in data as labels of a model.
+
+    :param labels: of the model.
+    :param names: class, as the data has it, to label.
+    :param left_out: class that no label stands for to its turns.
+    """
+
+    labels: LabelSet
+    names: Mapping[str, str]
+    left_out: Mapping[str, int]
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int], labels: LabelSet, source: str) -> LabelMap:
+        """Match classes by name, see `mister_e.labels.matching`.
+
+        :param counts: class to turns.
+        :param labels: of the model.
+        :param source: what an error says that it is about.
+        :raises InputError: no class is one of the model's.
+        """
+        matched = {name: matching(name, labels) for name in counts}
+        names = {name: label for name, label in matched.items() if label is not None}
+        if not names:
+            found = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
+            raise InputError(
+                f"{source}: none of its classes is a label of the model; it has {found or 'none'},"
+                f" the model tells {', '.join(labels)}"
+            )
+        left_out = {name: counts[name] for name, label in matched.items() if label is None}
+        return cls(labels, names, left_out)
+
+    def position(self, name: str | None) -> int:
+        """Position of a class among the model's labels; -1 = it has none."""
+        label = None if name is None else self.names.get(name)
+        return -1 if label is None else self.labels.index(label)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a model was let choose from, and what it would have chosen freely.
+
+    :param names: class, as the data has it, to label.
+    :param left_out: class that no label stands for to its turns; they are not scored.
+    :param absent: labels of the model that no scored turn has; the model may not choose them.
+    :param absent_share: percent of the scored turns whose free choice would have been one of them.
+    :param free_weighted_f1: weighted F1 with the free choice, 0 to 100.
+    """
+
+    names: Mapping[str, str]
+    left_out: Mapping[str, int]
+    absent: Sequence[str]
+    absent_share: float
+    free_weighted_f1: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "names": dict(self.names),
+            "left_out": dict(self.left_out),
+            "absent": list(self.absent),
+            "absent_share": round(self.absent_share, 4),
+            "free_weighted_f1": round(self.free_weighted_f1, 4),
+        }
+
+    def lines(self) -> list[str]:
+        """Say it in words, one line a fact; nothing where all classes met."""
+        lines = []
+        if self.left_out:
+            listed = ", ".join(f"{name} ({count:,})" for name, count in self.left_out.items())
+            lines.append(f"not scored, for the model has no such label: {listed} turns")
+        if self.absent:
+            listed = ", ".join(self.absent)
+            lines.append(
+                f"not to be chosen, for no turn has it: {listed}; chosen freely, {self.absent_share:.1f} % of"
+                f" the turns would get one of them, with a weighted F1 of {self.free_weighted_f1:.1f}"
+            )
+        return lines
+
+
+def narrowed(predictions: Predictions, mapped: LabelMap, source: str) -> tuple[Predictions, LabelSet, Choice]:
+    """Let a model choose among the classes that are there alone: logits of the others are taken out.
+
+    :param predictions: of N turns, their labels positions among the model's; the scored ones tell
+        which classes are there.
+    :param mapped: the classes.
+    :param source: what an error says that it is about.
+    :return: the same turns with `K <= C` classes, the names of these, and what was not to be chosen.
+    :raises InputError: no turn can be scored, or all have one class.
+    """
+    scored = predictions.scored
+    if not scored.any():
+        raise InputError(
+            f"{source}: no labelled turn has what the model may judge by in this mode: nothing to score"
+        )
+    truth = predictions.labels[scored]
+    present = np.unique(truth)
+    if len(present) < 2:
+        raise InputError(
+            f"{source}: every turn that can be scored is {mapped.labels.names[present[0]]}: nothing to tell"
+            " apart; two classes are needed"
+        )
+    places = np.full(len(mapped.labels) + 1, -1)  # the last is for -1
+    places[present] = np.arange(len(present))
+    experts = predictions.experts
+    result = replace(
+        predictions,
+        labels=places[predictions.labels],
+        logits=predictions.logits[:, present],
+        experts=None if experts is None else experts[..., present],
+    )
+    free = predictions.logits[scored].argmax(1)
+    confusion = confusion_matrix(truth, free, len(mapped.labels))
+    names = mapped.labels.names
+    choice = Choice(
+        mapped.names,
+        mapped.left_out,
+        [name for number, name in enumerate(names) if number not in present],
+        100 * float(np.mean(~np.isin(free, present))),
+        float(overall_scores(confusion)["weighted_f1"]),
+    )
+    return result, LabelSet(tuple(names[number] for number in present)), choice

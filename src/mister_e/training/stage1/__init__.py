@@ -1,0 +1,1 @@
+"""Stage 1: fine-tune an utterance encoder to classify turns."""

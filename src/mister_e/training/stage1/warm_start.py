@@ -1,0 +1,51 @@
+"""Go on from an encoder that was fine-tuned elsewhere: what it learned there helps on less data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mister_e.encoders.backbones.lora import adapter_weights
+from mister_e.encoders.base import UtteranceEncoder
+from mister_e.encoders.registry import load_encoder
+from mister_e.errors import InputError
+
+
+def find_start(name: str) -> UtteranceEncoder:
+    """Load the encoder to go on from.
+
+    :param name: folder of an encoder or of its run, or a bundled model, whose text encoder it is.
+    :raises InputError: there is no such encoder.
+    """
+    if Path(name).is_dir():
+        return load_encoder(Path(name))
+    from mister_e.pretrained import model_folder
+
+    return load_encoder(model_folder(name) / "text")
+
+
+def go_on_from(encoder: UtteranceEncoder, start: UtteranceEncoder, name: str) -> None:
+    """Take all that was trained, but for the classifier: the labels are others.
+
+    :param encoder: new, changed in place.
+    :param start: of the same kind, base and sizes.
+    :param name: what people call it, for messages.
+    :raises InputError: it is of another kind, base or size.
+    """
+    wanted, found = (
+        {key: value for key, value in adapter_weights(one).items() if not key.startswith("classify.")}
+        for one in (encoder, start)
+    )
+    bases = [getattr(one.config, "base", None) for one in (start, encoder)]
+    if encoder.kind != start.kind or bases[0] != bases[1]:
+        raise InputError(
+            f"start: {name} is a {start.kind} encoder on {bases[0]!r},"
+            f" the recipe has {encoder.kind} on {bases[1]!r}"
+        )
+    for weight in sorted(wanted.keys() | found.keys()):
+        shapes = [list(one[weight].shape) if weight in one else None for one in (wanted, found)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"start: weight {weight!r} of {name} is {shapes[1]}, the recipe's is {shapes[0]};"
+                " take its sizes, pooling and lora"
+            )
+    encoder.load_state_dict(found, strict=False)

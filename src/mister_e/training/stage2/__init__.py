@@ -1,0 +1,1 @@
+"""Stage 2: train the mixture of experts on stored embeddings."""

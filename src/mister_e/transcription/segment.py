@@ -1,0 +1,101 @@
+"""From pieces of a recording to turns, in memory that does not grow with its length."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mister_e.audio.format import SAMPLE_RATE
+from mister_e.conversation import Clip, Utterance
+from mister_e.progress import Progress, silent
+from mister_e.transcription.asr import Recogniser
+from mister_e.transcription.vad import Speech, TurnCutter
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+#: Stage that is reported: seconds of the recording heard so far.
+STAGE = "turns"
+
+# Turns wait for company, so that their words are recognised in batches: so many, or so long (s).
+_TOGETHER, _TOGETHER_SECONDS = 16, 120.0
+
+
+def transcribe_turns(
+    blocks: Iterable[NDArray[np.float32]],
+    *,
+    whisper: WhisperModel | None,
+    language: str = "en",
+    total: float | None = None,
+    progress: Progress = silent,
+) -> Iterator[Utterance]:
+    """Cut a recording into turns at its pauses and recognise their words.
+
+    Each channel is cut by itself; the turns of all channels come in the order of their starts.
+    How the recording is divided into blocks changes nothing.
+
+    :param blocks: float32 `[C, N]` successive pieces at `SAMPLE_RATE`.
+    :param whisper: recognises the words; None = text is None.
+    :param language: code of the language spoken.
+    :param total: seconds of the recording, for progress.
+    :param progress: told the seconds heard so far.
+    :return: turns of at most 30 s with their samples, named t0001, t0002, … A turn in which no
+        words were heard has no text.
+    :raises InputError: the recogniser does not know the language.
+    """
+    recogniser = None if whisper is None else Recogniser(whisper, language)
+    speeches = _speeches(blocks, total, progress)
+    return _named(_with_words(speeches, recogniser))
+
+
+def _speeches(
+    blocks: Iterable[NDArray[np.float32]], total: float | None, progress: Progress
+) -> Iterator[Speech]:
+    """Cut every channel; give the turns of all in the order of their starts."""
+    cutters: list[TurnCutter] = []
+    waiting: list[tuple[float, int, Speech]] = []
+    heard = 0
+    for block in blocks:
+        if not cutters:
+            channels = [None] if len(block) == 1 else list(range(len(block)))
+            cutters = [TurnCutter(channel) for channel in channels]
+        for number, (cutter, samples) in enumerate(zip(cutters, block, strict=True)):
+            for speech in cutter.push(samples):
+                heapq.heappush(waiting, (speech.start, number, speech))
+        horizon = min(cutter.horizon for cutter in cutters)
+        while waiting and waiting[0][0] < horizon:
+            yield heapq.heappop(waiting)[2]
+        heard += block.shape[1]
+        progress(STAGE, heard / SAMPLE_RATE, total or 0.0)
+    for number, cutter in enumerate(cutters):
+        for speech in cutter.finish():
+            heapq.heappush(waiting, (speech.start, number, speech))
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
+def _with_words(
+    speeches: Iterable[Speech], recogniser: Recogniser | None
+) -> Iterator[tuple[Speech, str | None]]:
+    """Give each turn its words, recognised a group of turns at a time."""
+    if recogniser is None:
+        yield from ((speech, None) for speech in speeches)
+        return
+    group: list[Speech] = []
+    for speech in speeches:
+        group.append(speech)
+        if len(group) == _TOGETHER or sum(s.end - s.start for s in group) > _TOGETHER_SECONDS:
+            yield from zip(group, recogniser([s.samples for s in group]), strict=True)
+            group = []
+    yield from zip(group, recogniser([s.samples for s in group]), strict=True)
+
+
+def _named(turns: Iterable[tuple[Speech, str | None]]) -> Iterator[Utterance]:
+    """Make utterances, numbered in order."""
+    for number, (speech, text) in enumerate(turns, start=1):
+        clip = Clip(samples=speech.samples)
+        yield Utterance(f"t{number:04}", text, speech.start, speech.end, speech.channel, clip)

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import pytest
+from analyses import SAMPLES, analysis, doubtful, judged, long, sample, text_only
+
+from mister_e.analysis.html import render
+from mister_e.analysis.html.timeline import OUTLINE_POINTS, outline, timeline
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput
+from mister_e.analysis.wording import clock
+from mister_e.experts import EXPERTS
+from mister_e.labels import COLOURS, LabelSet
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script></style></title><img src=x onerror=alert(1)>",
+    "\"double\" 'single' `back` & {{ 7*7 }} {% raw %}",
+    "]]><!-- -->",
+)
+
+
+NONE = "\N{EN DASH}"
+
+
+class Page(HTMLParser):
+    """The elements of a page and the text inside them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+    def of_class(self, name: str) -> list[dict[str, str | None]]:
+        return [attrs for _, attrs in self.elements if name in (attrs.get("class") or "").split()]
+
+    def tags(self, name: str) -> list[dict[str, str | None]]:
+        return [attrs for tag, attrs in self.elements if tag == name]
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(analysis(sample()))
+
+
+def test_every_turn_stands_in_list_and_timeline_with_its_emotion_and_scores(page: str) -> None:
+    parsed = Page(page)
+    turns = sample().utterances
+    assert [t["id"] for t in parsed.of_class("turn")] == [f"c1t{i}" for i in range(1, len(turns) + 1)]
+    bars = [a for a in parsed.tags("a") if a.get("class") != "at"]
+    assert [bar["href"] for bar in bars] == [f"#c1t{i}" for i in range(1, len(turns) + 1)]
+    for turn in turns:
+        assert turn.text is None or turn.text in parsed.texts
+        assert f"{clock(turn.start)} {turn.emotion} {turn.confidence * 100:.0f}%" in parsed.texts
+        weights = ", ".join(f"{name} {turn.gate[name] * 100:.0f}%" for name in EXPERTS)
+        assert weights in parsed.texts
+    assert "no transcript" in parsed.texts
+    assert page.count("Missing: <b>speech</b>") == page.count("Missing: <b>text</b>") == 1
+
+
+def test_an_uncertain_turn_is_marked_by_word_and_shape_and_the_page_says_what_that_means(page: str) -> None:
+    unsure = render(doubtful())
+    blocks = re.findall(r'<li class="turn.*?</li>', unsure, re.S)
+    marked = [i for i, block in enumerate(blocks, start=1) if ">uncertain<" in block]
+    assert marked == [4, 10]
+    assert "surprise ? <small>31%</small>" in blocks[3]
+    parsed = Page(unsure)
+    assert len(parsed.of_class("unsure")) == 4, "a bar and a word each"
+    assert parsed.texts.count("?") == 2, "each in its bar"
+    assert "0:11 surprise 31%, uncertain" in parsed.texts
+    says = (
+        "2 of 14 turns uncertain, marked ? here and dashed on the timeline:"
+        " confidence below 40%, wrong more often than right."
+    )
+    assert says in parsed.texts
+    assert "uncertain" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
+
+
+def test_a_narrow_bar_has_no_letter_that_would_not_fit() -> None:
+    many = replace(long(200), utterances=tuple(replace(t, uncertain=True) for t in long(200)))
+    assert "?" not in Page(render(analysis(many))).texts
+    assert "200 of 200 turns uncertain, marked ? here and dashed on the timeline: low confidence." in render(
+        analysis(many)
+    )
+
+
+def test_scores_of_a_turn_are_whole_percents_and_absent_experts_are_dashes(page: str) -> None:
+    turn = sample().utterances[4]
+    block = page[page.index('id="c1t5"') : page.index('id="c1t6"')]
+    for label, share in turn.scores.items():
+        row = re.search(rf'<th scope="row">{label}((?:<td[^>]*>[^<]*)+)', block)
+        assert row, label
+        cells = [cell.strip() for cell in re.findall(r"<td[^>]*>([^<]*)", row[1])]
+        own = turn.experts["text"][label]
+        assert cells == [str(round(share * 100)), NONE, str(round(own * 100)), NONE]
+    assert not re.search(r"\d\.\d{4,}", block)
+
+
+def test_summary_gives_shares_of_turns_and_of_talk_time(page: str) -> None:
+    turns = sample().utterances
+    joyful = [t for t in turns if t.emotion == "joy"]
+    talk = sum(t.end - t.start for t in joyful)
+    share = talk / sum(t.end - t.start for t in turns)
+    table = page[page.index('<table class="summary"') :]
+    row = re.search(r'<th scope="row"><i[^>]*></i>joy</th>(.*?)</tr>', table, re.S)
+    assert row
+    assert f"{len(joyful)} <small>{len(joyful) / len(turns):.0%}</small>" in row[1]
+    assert f"{clock(talk)} <small>{share:.0%}</small>" in row[1]
+
+
+def test_page_states_model_version_limits_and_notes() -> None:
+    texts = Page(render(analysis(replace(sample(), notes=("Turn 3 was cut at a pause.",))))).texts
+    assert {"mini", "Turn 3 was cut at a pause.", "Read with care."} <= set(texts)
+    assert "· version 0.1.0" in texts
+    assert '{"text": "MiniLM-L6", "speech": "Whisper tiny.en"}' in texts
+
+
+@pytest.mark.parametrize("embed_audio", [False, True])
+def test_page_reaches_nothing_outside_itself(embed_audio: bool) -> None:
+    page = render(analysis(sample()), embed_audio=embed_audio)
+    parsed = Page(page)
+    assert not re.search(r"https?:|//[a-z]|@import", re.sub(r'src="data:[^"]*"', "", page).replace("// ", ""))
+    assert [a["src"][:22] for _, a in parsed.elements if "src" in a] == (
+        ["data:audio/ogg;base64,"] if embed_audio else []
+    )
+    assert all(a["href"].startswith("#c1") for _, a in parsed.elements if "href" in a)
+    assert all(not re.search(r"url\((?!#)", text) for text in parsed.texts)
+
+
+def test_policy_allows_exactly_the_pages_own_style_and_script(page: str) -> None:
+    policy = next(m["content"] for m in Page(page).tags("meta") if "http-equiv" in m)
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        body = re.search(rf"<{tag}>(.*?)</{tag}>", page, re.S)[1]
+        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    # the policy would silently drop these
+    assert not any(name.startswith("on") or name == "style" for _, a in Page(page).elements for name in a)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_whatever_comes_from_outside_is_text(hostile: str) -> None:
+    labels = LabelSet((hostile, "neutral"))
+    turn = judged(1, hostile, hostile, labels=labels)
+    conversation = ConversationAnalysis(hostile, f"calls/{hostile}", None, (turn,), (hostile,))
+    result = analysis(conversation, errors=(FailedInput(hostile, hostile),), labels=labels)
+    page = render(replace(result, model={"name": hostile, hostile: hostile}, version=hostile))
+    parsed = Page(page)
+    assert len(parsed.tags("script")) == len(parsed.tags("style")) == 1
+    assert parsed.tags("img") == []
+    assert "49" not in parsed.texts
+    seen = [text for text in parsed.texts if text == hostile]
+    # title, note, error and its source, the model's name, key and values, label, text
+    assert len(seen) >= 8
+
+
+@pytest.mark.parametrize("text", ["שלום, מה שלומך?", "🎉🥲 great", "x" * 5000, " ".join(["long"] * 1000)])
+def test_any_text_is_shown_whole_and_finds_its_own_direction(text: str) -> None:
+    page = render(analysis(text_only([text])))
+    assert f'<p class="text" dir="auto">{text}</p>' in page
+
+
+def test_text_alone_is_laid_out_by_turn() -> None:
+    page = render(analysis(text_only(["Hello.", "Who is it?", "Me."])))
+    assert "Timeline by turn" in page
+    assert "BaselineInput time" not in page
+    assert "data-start" not in page
+    assert [a["x"] for a in Page(page).tags("rect") if a.get("rx") and a.get("x")] == [
+        "0.00%",
+        "33.33%",
+        "66.67%",
+    ]
+
+
+def test_no_turns_no_conversations_and_errors_are_said() -> None:
+    silence = ConversationAnalysis("silence", "silence.wav", 3600.0, (), ("No speech was found.",))
+    failed = (FailedInput("broken.mp4", "broken.mp4: cut off; copy it again"), FailedInput("b", "c"))
+    texts = Page(render(analysis(silence, errors=failed))).texts
+    assert "No turns were found in this conversation." in texts
+    assert "No speech was found." in texts
+    assert "2 inputs could not be analysed" in texts
+    assert "broken.mp4: cut off; copy it again" in texts
+    assert "There is no conversation in this analysis." in Page(render(analysis(errors=failed))).texts
+
+
+def test_several_conversations_are_listed_and_their_ids_do_not_meet() -> None:
+    page = render(analysis(sample(), text_only(["Hi.", "Bye."]), text_only(["Hm."])))
+    ids = [a["id"] for _, a in Page(page).elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {"c1t14", "c2t2", "c3t1"} <= set(ids)
+    assert all(f'<li><a href="#c{i}">' in page for i in (1, 2, 3))
+
+
+def test_a_label_the_model_does_not_list_still_has_a_lane_and_a_colour() -> None:
+    odd = replace(judged(1, "joy", "Well."), emotion="boredom", scores={"boredom": 1.0})
+    page = render(analysis(ConversationAnalysis("odd", None, None, (odd,))))
+    assert ".e7 { --c: #b07d4b; }" in page
+    assert '<li class="e7">boredom</li>' in page
+    assert all(value in page for value in COLOURS.values())
+
+
+def test_folders_of_the_author_stay_private() -> None:
+    page = render(analysis(replace(sample(), source="/home/someone/secret clinic/call.wav")))
+    assert "call.wav" in page
+    assert "secret clinic" not in page
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (None, "No player: no recording of this conversation is known."),
+        ("secret/call.wav", "No player: call.wav is not a recording that could be read."),
+        (
+            str(SAMPLES / "conversation.srt"),
+            "No player: conversation.srt is not a recording that could be read.",
+        ),
+    ],
+)
+def test_a_conversation_without_a_recording_has_a_note_and_the_others_their_player(source, says) -> None:
+    silent = replace(sample(), source=source)
+    page = render(analysis(silent, sample()), embed_audio=True)
+    parsed = Page(page)
+    assert len(parsed.tags("audio")) == 1
+    assert page.index(says) < page.index("<audio")
+    assert parsed.texts.count(says) == 1
+    assert "secret" not in page
+    assert says not in render(analysis(silent))
+
+
+def test_a_long_recording_makes_a_page_of_reasonable_size() -> None:
+    assert len(render(analysis(long(500)))) < 500 * 1700
+
+
+def test_turns_beyond_the_recording_stay_on_the_timeline() -> None:
+    late = judged(1, "joy", "Late.", 9.0, 30.0)
+    where = timeline(ConversationAnalysis("late", None, 10.0, (late, replace(late, id="2", start=30.0))))
+    assert all(float(span.x) + float(span.width) <= 100 for span in where.spans)
+    assert all(float(span.width) > 0 for span in where.spans)
+
+
+def test_ticks_are_few_and_round() -> None:
+    turn = judged(1, "joy", "Hm.", 0.0, 1.0)
+    for duration in (3.0, 58.0, 600.0, 7000.0, 90_000.0, 2_000_000.0):
+        ticks = timeline(ConversationAnalysis("x", None, duration, (turn,))).ticks
+        assert 2 <= len(ticks) <= 30
+        assert ticks[0] == ("0.00", "0:00")
+    assert [label for _, label in timeline(ConversationAnalysis("x", None, 58.0, (turn,))).ticks] == [
+        "0:00", "0:10", "0:20", "0:30", "0:40", "0:50",
+    ]  # fmt: skip
+
+
+def test_outline_keeps_peaks_and_stays_small() -> None:
+    loudness = [0.1] * 100_000
+    loudness[50_000] = 0.8
+    path = outline(loudness)
+    points = [tuple(map(float, point.split())) for point in path[1:-1].split("L")]
+    assert len(points) == 2 * OUTLINE_POINTS
+    assert min(y for _, y in points) == pytest.approx(0.02)
+    assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y in points)
+    assert outline([]) == outline([0.5]) == ""
+    assert "nan" not in outline([0.0, 0.0, 0.0])
+
+
+def test_the_length_is_the_one_of_the_table() -> None:
+    assert "0:57" in Page(render(analysis(replace(long(2), duration=57.6)))).texts
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_words_contrast_with_every_ground_they_stand_on(theme: int) -> None:
+    css = files("mister_e.analysis.html").joinpath("page.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]+)", re.findall(r":root \{(.*?)\}", css, re.S)[theme]))
+    for words in ("ink", "soft", "accent", "warn"):
+        for ground in ("page", "card", "lane", "select"):
+            assert _contrast(colours[words], colours[ground]) >= 4.5, (words, ground)
+
+
+def _contrast(first: str, second: str) -> float:
+    """WCAG 2 contrast ratio of two colours."""
+
+    def luminance(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+        channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)

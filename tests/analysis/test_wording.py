@@ -1,0 +1,22 @@
+import pytest
+
+from mister_e.analysis.wording import marked, meaning
+
+
+def test_the_emotion_stays_and_the_mark_is_a_letter():
+    assert marked("joy", uncertain=True) == "joy ?"
+    assert marked("joy", uncertain=False) == "joy"
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (0.4, "confidence below 40%, wrong more often than right"),
+        (0.125, "confidence below 12.5%, wrong more often than right"),
+        (0.6, "confidence below 60%"),
+        (1.0, "confidence below 100%"),
+        (None, "low confidence"),
+    ],
+)
+def test_the_meaning_promises_no_more_than_calibration_does(limit, words):
+    assert meaning(limit) == words

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from mister_e.errors import InputError
+from mister_e.evaluation.label_mapping import LabelMap, narrowed
+from mister_e.evaluation.scorecard import score
+from mister_e.labels import MELD_EMOTIONS
+
+
+def mapped(**counts):
+    return LabelMap.of(counts, MELD_EMOTIONS, "data")
+
+
+def test_classes_are_matched_and_the_others_counted():
+    classes = mapped(happy=3, Calm=2, boredom=7, neutral=1)
+    assert classes.names == {"happy": "joy", "Calm": "neutral", "neutral": "neutral"}
+    assert classes.left_out == {"boredom": 7}
+    assert [classes.position(name) for name in ("Calm", "happy", "boredom", None)] == [0, 1, -1, -1]
+
+
+def test_data_that_shares_no_class_is_refused_by_both_lists():
+    with pytest.raises(
+        InputError, match=r"data: none .* positive \(9\), negative \(1,200\), .* neutral, joy"
+    ):
+        mapped(positive=9, negative=1200)
+
+
+def only(said, *classes):
+    """The same predictions, other labels unlabelled."""
+    said.labels[~np.isin(said.labels, classes)] = -1
+    return said
+
+
+def test_the_choice_is_among_the_classes_that_are_there(made):
+    said = only(made(skill=0.5), 1, 3, 6)
+    scored = said.scored
+    truth = said.labels[scored]
+    # the oracle: the same model with a wall before the absent classes
+    walled = said.logits[scored].copy()
+    absent = [0, 2, 4, 5]
+    walled[:, absent] = -np.inf
+    expected = 100 * f1_score(truth, walled.argmax(1), average="weighted")
+    free = said.logits[scored].argmax(1)
+
+    result, labels, choice = narrowed(said, mapped(joy=9), "data")
+    assert labels.names == ("joy", "anger", "disgust")
+    card = score(result, labels, temperature=0.7)
+    assert card.scores["weighted_f1"] == pytest.approx(expected)
+    assert card.turns == scored.sum()
+    confidence = np.exp(walled / 0.7) / np.exp(walled / 0.7).sum(1, keepdims=True)
+    assert result.probabilities(0.7)[scored] == pytest.approx(confidence[:, [1, 3, 6]], abs=1e-6)
+    opinions = said.experts[:, 0][scored & said.present[:, 0]].copy()
+    opinions[:, absent] = -np.inf
+    right = opinions.argmax(1) == said.labels[scored & said.present[:, 0]]
+    assert np.trace(card.experts["speech"]) == right.sum()
+
+    assert choice.absent == ["neutral", "sadness", "surprise", "fear"]
+    assert choice.absent_share == pytest.approx(100 * np.isin(free, absent).mean())
+    freely = 100 * f1_score(truth, free, average="weighted", zero_division=0)
+    assert choice.free_weighted_f1 == pytest.approx(freely)
+    assert choice.free_weighted_f1 < expected
+    (line,) = choice.lines()
+    assert f"{choice.absent_share:.1f} %" in line
+    assert "surprise" in line
+
+
+def test_where_all_classes_are_there_nothing_changes(made):
+    said = made()
+    result, labels, choice = narrowed(said, mapped(joy=1, boredom=4), "data")
+    assert labels == MELD_EMOTIONS
+    assert (result.logits == said.logits).all()
+    assert (result.labels == said.labels).all()
+    assert (choice.absent, choice.absent_share) == ([], 0)
+    assert choice.lines() == ["not scored, for the model has no such label: boredom (4) turns"]
+
+
+def test_one_class_or_none_cannot_be_scored(made):
+    with pytest.raises(InputError, match=r"data: every turn .* is joy: nothing to tell apart"):
+        narrowed(only(made(), 1), mapped(joy=1), "data")
+    with pytest.raises(InputError, match="data: no labelled turn has what the model may judge by"):
+        narrowed(only(made()), mapped(joy=1), "data")
+
+
+def test_intervals_draw_voices_where_those_are_told(made):
+    card = score(made(), MELD_EMOTIONS, unit="voice")
+    data = card.to_json()
+    assert data["voices"] == card.conversations
+    assert "conversations" not in data
+    assert data["bootstrap"]["unit"] == "voice"
+    assert card.size == f"{card.turns} turns by {card.conversations} voices"
+    assert score(made(), MELD_EMOTIONS).size.endswith(" conversations")

@@ -1,0 +1,163 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mister_e.errors import InputError
+from mister_e.files import sha256
+from mister_e.inference.model_folder import ModelFolder, read_config
+from mister_e.pretrained import bundled, model_folder
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return shutil.copytree(model_folder("mini"), tmp_path / "mini")
+
+
+def resigned(folder, name):
+    """Write the hash of a changed file into the configuration, so that the file itself is judged."""
+    config = json.loads((folder / "config.json").read_text())
+    config["files"][name] = sha256(folder / name)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_mini_is_bundled():
+    (mini,) = [config for config in bundled() if config["name"] == "mini"]
+    assert mini["labels"] == ["neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust"]
+    assert mini["scores"]["text"]["weighted_f1"] >= 59
+    # a voice that it never met, each clip alone; chance is about 17
+    assert mini["scores"]["voice: ravdess"]["weighted_f1"] >= 65
+    assert mini["scores"]["voice: nemo, as one recording"]["weighted_f1"] >= 65
+    assert mini["scores"]["voice: librispeech_subset"]["accuracy"] >= 80
+    pairs = mini["scores"]["pairs that agree (the words' label)"]["experts"]
+    assert pairs["fusion"] > max(pairs["speech"], pairs["text"]) + 5
+    assert model_folder("mini").name == "mini"
+
+
+def test_mini_llm_is_adapters_on_a_base_that_is_not_in_the_folder():
+    (config,) = [config for config in bundled() if config["name"] == "mini-llm"]
+    assert config["scores"]["text"]["weighted_f1"] >= 61.5
+    folder = model_folder("mini-llm")
+    model = ModelFolder.load(folder)
+    backbone = sum(p.numel() for p in model.text_encoder.backbone.parameters())
+    kept = sum(value.numel() for value in load_file(folder / "text" / "model.safetensors").values())
+    assert kept < 0.05 * backbone
+    assert model.text_encoder.config.history == 3
+    for config in bundled():
+        assert (model_folder(config["name"]) / "LICENSE.md").is_file()
+
+
+def test_weights_in_the_package_stay_small():
+    weights = [path for config in bundled() for path in model_folder(config["name"]).rglob("*.safetensors")]
+    assert sum(path.stat().st_size for path in weights) < 60 * 2**20
+
+
+def test_the_card_says_data_scores_limits_and_terms():
+    card = (model_folder("mini") / "README.md").read_text()
+    assert card.startswith("---\n")
+    for heading in ("## What it was trained on", "## Scores on the test splits", "## Limits", "## Terms"):
+        assert heading in card
+
+
+def test_saved_and_loaded_is_the_same(copy, tmp_path):
+    model = ModelFolder.load(copy)
+    model.save(tmp_path / "again")
+    again = ModelFolder.load(tmp_path / "again")
+    assert again.labels == model.labels
+    assert again.config.model_copy(update={"files": {}}) == model.config.model_copy(update={"files": {}})
+    for name, value in model.mixture.state_dict().items():
+        assert torch.equal(value.half().float(), again.mixture.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"), [({}, 0.4), ({"uncertain_below": 0}, 0.0), ({"uncertain_below": 0.55}, 0.55)]
+)
+def test_a_folder_may_say_below_which_confidence_a_turn_is_uncertain(copy, given, limit):
+    config = json.loads((copy / "config.json").read_text())
+    config["calibration"].pop("uncertain_below", None)
+    config["calibration"] |= given
+    (copy / "config.json").write_text(json.dumps(config))
+    assert read_config(copy).calibration.uncertain_below == limit
+
+
+@pytest.mark.parametrize("limit", [-0.1, 1.1, "low"])
+def test_a_limit_of_uncertainty_that_is_no_probability_is_named(copy, limit):
+    config = json.loads((copy / "config.json").read_text())
+    config["calibration"]["uncertain_below"] = limit
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"calibration\.uncertain_below"):
+        read_config(copy)
+
+
+def test_the_fingerprint_follows_every_file():
+    config = read_config(model_folder("mini"))
+    for name in config.files:
+        other = config.model_copy(update={"files": config.files | {name: "0" * 64}})
+        assert other.fingerprint != config.fingerprint
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"unknown model 'mimi'.*mini"):
+        model_folder("mimi")
+
+
+def test_a_folder_that_is_none_is_named(tmp_path):
+    with pytest.raises(InputError, match="not a model folder"):
+        ModelFolder.load(tmp_path)
+
+
+def test_a_missing_tensor_is_named(copy):
+    weights = load_file(copy / "model.safetensors")
+    del weights["mixture.missing_text"]
+    save_file(weights, copy / "model.safetensors")
+    resigned(copy, "model.safetensors")
+    with pytest.raises(InputError, match=r"model\.safetensors.*lacks weight 'mixture\.missing_text'"):
+        ModelFolder.load(copy)
+
+
+def test_an_extra_tensor_is_named(copy):
+    weights = load_file(copy / "text" / "model.safetensors")
+    save_file(weights | {"stray": torch.ones(1)}, copy / "text" / "model.safetensors")
+    resigned(copy, "text/model.safetensors")
+    with pytest.raises(InputError, match="unexpected weight 'stray'"):
+        ModelFolder.load(copy)
+
+
+def test_a_wrong_hash_is_named(copy):
+    path = copy / "text" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"text/model\.safetensors.*SHA-256"):
+        ModelFolder.load(copy)
+
+
+def test_a_missing_file_is_named(copy):
+    (copy / "text" / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"tokenizer\.json.*missing"):
+        ModelFolder.load(copy)
+
+
+def test_an_unknown_or_wrong_field_is_named(copy):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"speakers": 2}))
+    with pytest.raises(InputError, match="speakers"):
+        read_config(copy)
+    (copy / "config.json").write_text(json.dumps(config | {"labels": ["joy", "anger"]}))
+    with pytest.raises(InputError, match="2 labels, but the mixture has 7 classes"):
+        read_config(copy)
+    (copy / "config.json").write_text(json.dumps(config | {"files": {}}))
+    with pytest.raises(InputError, match=r"lacks the SHA-256 of model\.safetensors"):
+        ModelFolder.load(copy)
+    config["mixture"]["classes"] = "many"
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"mixture\.classes"):
+        read_config(copy)
+    (copy / "config.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(InputError, match="format 2"):
+        read_config(copy)
+    (copy / "config.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        read_config(copy)
