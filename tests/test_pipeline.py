@@ -26,7 +26,7 @@ def analysed(pipeline) -> Analysis:
     return pipeline(RECORDING)
 
 
-def write_wav(path: Path, samples: np.ndarray, learning_rate: int = 16_000) -> Path:
+def write_wav(path: Path, samples: np.ndarray, rate: int = 16_000) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 
-def tone(seconds: float, *frequencies: float, learning_rate: int = 16_000, level: float = 0.3) -> np.ndarray:
+def tone(seconds: float, *frequencies: float, rate: int = 16_000, level: float = 0.3) -> np.ndarray:
     """One sine a channel, float32 `[C, N]`."""
     time = np.arange(round(seconds * rate)) / rate
     rows = [level * np.sin(2 * np.pi * frequency * time) for frequency in frequencies]
@@ -72,7 +72,7 @@ def write_silent_film(path: Path) -> Path:
     return path
 
 
-def frequency(samples: np.ndarray, learning_rate: int = 16_000) -> float:
+def frequency(samples: np.ndarray, rate: int = 16_000) -> float:
     """Strongest frequency (Hz) of float32 `[N]`."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(np.argmax(spectrum) * rate / len(samples))

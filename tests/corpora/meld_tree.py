@@ -122,7 +122,7 @@ def write_csv(
     path.write_bytes(text.getvalue().encode("latin-1" if windows else "utf-8"))
 
 
-def write_clip(path: Path, seconds: float, frequency: float = 440.0, learning_rate: int = 44_100) -> Path:
+def write_clip(path: Path, seconds: float, frequency: float = 440.0, rate: int = 44_100) -> Path:
     """Write a tone; the container and codec follow from the file's name."""
     codec, sample_format = {".mp4": ("aac", "fltp"), ".wav": ("pcm_s16le", "s16")}[path.suffix]
     time = np.arange(round(seconds * rate)) / rate

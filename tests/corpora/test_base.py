@@ -43,7 +43,7 @@ def prepare(src: Path, out: Path, rows: Sequence[Row], protocol: Protocol = TOY,
     return build.prepare(src, out, read, protocol, **options)
 
 
-def write_tone(path: Path, seconds: float = 0.2, learning_rate: int = 8000, frequency: float = 200) -> Path:
+def write_tone(path: Path, seconds: float = 0.2, rate: int = 8000, frequency: float = 200) -> Path:
     path.parent.mkdir(exist_ok=True)
     tone = np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
     with wave.open(str(path), "wb") as file:

@@ -276,7 +276,7 @@ TEXT = "text={kind: text, encoder: {base: %s}}"
         ),
         (
             "speech={kind: whisper, encoder: {}}",
-            "speech embeddings are by an encoder of kind 'features', but .* 'frames'",
+            "speech embeddings are by an encoder of kind 'features', but .* 'whisper'",
         ),
     ],
 )

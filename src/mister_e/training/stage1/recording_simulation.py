@@ -25,7 +25,7 @@ class Recordings:
     :param classes: C emotions.
     :param width: D of a pooled state.
     :param neutral: position of the emotion that most of a call has; None = there is none.
-    :param other_corpus_fraction: fraction of the clips that are put among clips of any corpus, theirs included.
+    :param other_corpus_fraction: fraction of the clips that go among clips of any corpus.
     """
 
     def __init__(
