@@ -124,7 +124,7 @@ def test_conversations_are_made_one_at_a_time(tmp_path):
     broken = corpus.table.with_columns(
         id=pl.when(pl.col("conversation") == "c49").then(pl.lit("")).otherwise("id")
     )
-    conversations = Corpus(corpus.folder, broken, corpus.facts).conversations()
+    conversations = Corpus(corpus.folder, broken, corpus.metadata).conversations()
     assert [next(conversations).id for _ in range(49)] == [f"c{number}" for number in range(49)]
     with pytest.raises(InputError, match="needs an id"):
         next(conversations)
@@ -302,7 +302,7 @@ def test_a_clip_that_cannot_be_decoded_names_its_reason(tmp_path):
     assert "not audio or video" in reasons[1]
     assert "no such file" in reasons[2]
     assert str(tmp_path) not in reasons[1]
-    assert sum("speech missing" in note for note in corpus.facts["repaired"]) == 2
+    assert sum("speech missing" in note for note in corpus.metadata["repaired"]) == 2
 
 
 def test_a_decoder_that_died_is_started_again(tmp_path):

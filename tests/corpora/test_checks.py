@@ -51,9 +51,9 @@ def damaged(sound, tmp_path):
         out = sound.table
         for name, cells in columns.items():
             out = edited(out, name, cells)
-        facts = about(sound) | {"audio_root": str(sound.folder)}
-        facts["counts"] = counts(out, sound.protocol, facts["features"])
-        return write(tmp_path / "out", out, facts)
+        metadata = about(sound) | {"audio_root": str(sound.folder)}
+        metadata["counts"] = counts(out, sound.protocol, metadata["features"])
+        return write(tmp_path / "out", out, metadata)
 
     return change
 
@@ -66,8 +66,8 @@ def edited(frame: pl.DataFrame, column: str, cells: dict) -> pl.DataFrame:
 
 def about(corpus: Corpus) -> dict:
     """Copy what is told of a corpus, to change it; nothing of a certain table."""
-    facts = json.loads(json.dumps(dict(corpus.facts)))
-    return {name: value for name, value in facts.items() if name not in ("format", "table_sha256")}
+    metadata = json.loads(json.dumps(dict(corpus.metadata)))
+    return {name: value for name, value in metadata.items() if name not in ("format", "table_sha256")}
 
 
 def found(corpus: Corpus, sounds=None) -> dict[str, Finding]:
@@ -146,12 +146,12 @@ def test_a_split_that_cannot_be_scored_on(damaged, labels, code, level):
 
 
 def test_a_label_that_a_split_lacks(damaged, sound):
-    facts = about(sound)
-    facts["protocol"]["labels"] = [*LABELS, "awe"]
-    facts["counts"] = {
-        split: one | {"labels": one["labels"] | {"awe": 0}} for split, one in facts["counts"].items()
+    metadata = about(sound)
+    metadata["protocol"]["labels"] = [*LABELS, "awe"]
+    metadata["counts"] = {
+        split: one | {"labels": one["labels"] | {"awe": 0}} for split, one in metadata["counts"].items()
     }
-    corpus = write(damaged().folder, sound.table, facts)
+    corpus = write(damaged().folder, sound.table, metadata)
     findings = checks.judge(Evidence(corpus)).findings
     assert {finding.code for finding in findings} == {"label-absent"}
     assert [finding.message for finding in findings] == [
@@ -160,10 +160,10 @@ def test_a_label_that_a_split_lacks(damaged, sound):
 
 
 def test_counts_that_are_not_the_protocols(sound, tmp_path):
-    facts = about(sound)
-    facts["protocol"]["expected"] = {"train": 4, "test": 5}
-    facts["protocol"]["expected_labels"] = {"test": {"joy": 3, "anger": 2}}
-    findings = found(write(tmp_path / "out", sound.table, facts))
+    metadata = about(sound)
+    metadata["protocol"]["expected"] = {"train": 4, "test": 5}
+    metadata["protocol"]["expected_labels"] = {"test": {"joy": 3, "anger": 2}}
+    findings = found(write(tmp_path / "out", sound.table, metadata))
     assert findings["counts-split"].message == "test has 4 labelled turns, turns has 5"
     assert "joy 2 instead of 3" in findings["counts-label"].message
     assert "anger" not in findings["counts-label"].message
@@ -190,7 +190,7 @@ def test_what_a_clip_shows(sound, heard, code, level):
 
 
 def replace_clip(corpus: Corpus, name: str, content: bytes | None) -> None:
-    path = corpus.folder / corpus.facts["audio_root"] / corpus.table.filter(pl.col("id") == name)["audio"][0]
+    path = corpus.folder / corpus.metadata["audio_root"] / corpus.table.filter(pl.col("id") == name)["audio"][0]
     path.unlink() if content is None else path.write_bytes(content)
 
 
@@ -232,7 +232,7 @@ def test_a_repaired_copy(broken, tmp_path):
     assert rows["c0_0"]["speech_missing"] is None
     told = sorted(change.partition(":")[0] for change in changes)
     assert told == ["c0_0", "c0_1", "c1_0", "c2_0", "c2_1", "c3_0", "c3_1", "c4_0"]
-    assert copy.facts["repaired"][-len(changes) :] == changes
+    assert copy.metadata["repaired"][-len(changes) :] == changes
     # what cannot be mended is all that remains, and it is no error
     report = checks.check(copy)
     assert {finding.code for finding in report.findings} == {
@@ -273,8 +273,8 @@ def test_melds_bad_clips_are_known_by_name(tmp_path):
     used = corpus.table.with_columns(
         speech_missing=pl.when(pl.col("id") == "test_dia38_utt4").then(None).otherwise("speech_missing")
     )
-    facts = about(corpus) | {"counts": counts(used, corpus.protocol, [])}
-    findings = checks.judge(Evidence(write(tmp_path / "used", used, facts))).findings
+    metadata = about(corpus) | {"counts": counts(used, corpus.protocol, [])}
+    findings = checks.judge(Evidence(write(tmp_path / "used", used, metadata))).findings
     assert [one.rows for one in findings if one.code == "meld-clip-used"] == [("test_dia38_utt4",)]
 
 
@@ -354,8 +354,8 @@ def test_a_split_without_speech_is_an_error_where_it_was_extracted(damaged):
 
 def test_melds_turn_without_length_is_named(sound, damaged):
     corpus = damaged(end={"c4_0": None}, id={"c4_0": "test_dia155_utt3"})
-    facts = about(corpus) | {"protocol": corpus.facts["protocol"] | {"corpus": "meld"}}
-    assert only(write(corpus.folder, corpus.table, facts)).code == "meld-no-length"
+    metadata = about(corpus) | {"protocol": corpus.metadata["protocol"] | {"corpus": "meld"}}
+    assert only(write(corpus.folder, corpus.table, metadata)).code == "meld-no-length"
 
 
 def test_a_copy_elsewhere_refers_to_the_same_originals(sound, tmp_path):

@@ -256,7 +256,7 @@ def test_an_unknown_way_to_validate(release):
 def test_prepare_writes_what_was_read(release, tmp_path):
     corpus = iemocap.prepare(release, tmp_path / "out", protocol="iemocap-4-context", counts=False)
     assert corpus.protocol == iemocap.PROTOCOLS["IEMOCAP-4-context"]
-    assert len(corpus.facts["sources"]) == 2 * len(iemocap_tree.DIALOGUES)
+    assert len(corpus.metadata["sources"]) == 2 * len(iemocap_tree.DIALOGUES)
     first = next(corpus.conversations("train"))
     assert [turn.label for turn in first] == ["neu", None, None, None]
     assert len(first.utterances[1].audio.load()) == round((10.475 - 7.5712) * 16_000)
@@ -268,8 +268,8 @@ def test_prepare_names_the_protocol_by_what_it_validates_on(release, tmp_path):
     corpus = iemocap.prepare(release, tmp_path / "out", validate_on="session1", counts=False)
     assert corpus.protocol == iemocap.PROTOCOLS["IEMOCAP-6-session1"]
     assert corpus.counts["validation"]["conversations"] == 3
-    assert corpus.facts["validate_on"] == "session1"
-    assert iemocap.prepare(release, tmp_path / "erc", counts=False).facts["validate_on"] == "erc"
+    assert corpus.metadata["validate_on"] == "session1"
+    assert iemocap.prepare(release, tmp_path / "erc", counts=False).metadata["validate_on"] == "erc"
 
 
 @pytest.mark.skipif("MISTER_E_DATA" not in os.environ, reason="MISTER_E_DATA names no folder of data tables")

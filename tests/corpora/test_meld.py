@@ -76,7 +76,7 @@ def test_a_bad_clip_is_missing_speech_not_a_missing_turn(tmp_path, audio):
     for name in meld.BAD_CLIPS:
         assert turns[name].audio is None
         assert turns[name].label is not None
-        assert any(note.startswith(f"{name}: speech missing") for note in corpus.facts["repaired"])
+        assert any(note.startswith(f"{name}: speech missing") for note in corpus.metadata["repaired"])
     assert sum(turn.audio is None for turn in turns.values()) == len(meld.BAD_CLIPS)
     reasons = dict(corpus.table.select("id", "speech_missing").iter_rows())
     assert "305 s" in reasons["test_dia38_utt4"]
@@ -97,7 +97,7 @@ def test_of_twins_the_one_as_long_as_the_csv_says_is_kept(tmp_path, archives):
     # the twin of utt1 is right (0.9 s), that of utt0 is wrong (2 s instead of 0.4 s)
     assert len(turns["test_dia0_utt1"].audio.load()) == pytest.approx(0.9 * 16_000, abs=1600)
     assert len(turns["test_dia0_utt0"].audio.load()) == pytest.approx(0.4 * 16_000, abs=1600)
-    assert any("2 clips have a twin" in note for note in corpus.facts["repaired"])
+    assert any("2 clips have a twin" in note for note in corpus.metadata["repaired"])
 
 
 def test_a_twin_that_hangs_its_decoder_is_not_waited_for(tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_twin_that_hangs_its_decoder_is_not_waited_for(tmp_path, monkeypatch):
 
 def test_clips_without_text_are_left_out_and_told(tmp_path):
     corpus = prepared(meld_tree(tmp_path), tmp_path / "out")
-    notes = " ".join(corpus.facts["repaired"])
+    notes = " ".join(corpus.metadata["repaired"])
     for name in ("dev_dia49_utt4", "dev_dia66_utt9", "test_dia93_utt5", "test_dia108_utt1"):
         assert name in notes
         assert name not in corpus.table["id"]
@@ -152,7 +152,7 @@ def test_who_speaks_changes_nothing(tmp_path):
 def test_text_alone_is_fine_but_half_of_the_clips_is_not(tmp_path):
     corpus = prepared(meld_tree(tmp_path / "text", clips=False), tmp_path / "a")
     assert all(turn.audio is None for turn in turns_of(corpus).values())
-    assert [note for note in corpus.facts["repaired"] if "NOT ONE CLIP" in note] == [
+    assert [note for note in corpus.metadata["repaired"] if "NOT ONE CLIP" in note] == [
         "NOT ONE CLIP was found; all 14 turns are text alone"
     ]
     root = meld_tree(tmp_path / "half")
@@ -182,7 +182,7 @@ def test_clips_behind_links_are_found_and_links_in_circles_end(tmp_path):
     (tmp_path / "train_splits" / "up").symlink_to(root, target_is_directory=True)
     linked = prepared(root, tmp_path / "b")
     assert linked.table.equals(plain.table)
-    assert linked.facts["repaired"] == plain.facts["repaired"]
+    assert linked.metadata["repaired"] == plain.metadata["repaired"]
 
 
 @pytest.mark.parametrize("csv", ["beside", "inside"])
@@ -195,9 +195,9 @@ def test_an_archive_kept_beside_extracted_clips_makes_no_twins(tmp_path, csv):
         if csv == "inside":
             (root / split / f"{split}_sent_emo.csv").unlink()
     corpus = prepared(root, tmp_path / "out")
-    (twins,) = [note for note in corpus.facts["repaired"] if "twin" in note]
+    (twins,) = [note for note in corpus.metadata["repaired"] if "twin" in note]
     assert twins.startswith("test: 2 clips")  # the release's own
-    assert not any("still inside" in note for note in corpus.facts["repaired"])
+    assert not any("still inside" in note for note in corpus.metadata["repaired"])
 
 
 def test_an_archive_that_is_cut_off_is_named(tmp_path):
@@ -212,7 +212,7 @@ def test_an_archive_that_is_cut_off_is_named(tmp_path):
 def test_clips_inside_archives_need_extraction(tmp_path):
     corpus = prepared(meld_tree(tmp_path, archives=True), tmp_path / "out")
     assert all(turn.audio is None for turn in turns_of(corpus).values())
-    assert any("still inside train.tar.gz" in note for note in corpus.facts["repaired"])
+    assert any("still inside train.tar.gz" in note for note in corpus.metadata["repaired"])
 
 
 def test_the_real_counts_are_asserted(tmp_path):

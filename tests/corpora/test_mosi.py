@@ -191,7 +191,7 @@ def test_a_windows_ellipsis_does_not_cut_a_transcript(mutable):
 def test_prepare_writes_what_was_read(release, tmp_path):
     corpus = mosi.prepare(release, tmp_path / "out", protocol="mosi-7", counts=False)
     assert corpus.protocol == mosi.PROTOCOLS["MOSI-7"]
-    assert len(corpus.facts["sources"]) == 5
+    assert len(corpus.metadata["sources"]) == 5
     (test,) = corpus.conversations("test")
     assert [turn.label for turn in test] == ["0", "-3"]
     assert [len(turn.audio.load()) for turn in test] == [round(0.8 * 16_000), round(0.5 * 16_000)]

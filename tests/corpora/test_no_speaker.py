@@ -39,12 +39,12 @@ def same(one, other):
     """Whether two corpora are the same but for where they lie and the hashes of what they were read from."""
     assert contents(one) == contents(other)
     assert one.table.drop(_PLACE).equals(other.table.drop(_PLACE))
-    facts = [
-        {name: value for name, value in corpus.facts.items() if name in ("protocol", "counts", "labels")}
+    metadata = [
+        {name: value for name, value in corpus.metadata.items() if name in ("protocol", "counts", "labels")}
         for corpus in (one, other)
     ]
-    assert facts[0] == facts[1]
-    assert one.facts["repaired"] == other.facts["repaired"]
+    assert metadata[0] == metadata[1]
+    assert one.metadata["repaired"] == other.metadata["repaired"]
 
 
 @pytest.mark.parametrize("protocol", ["IEMOCAP-6-context", "IEMOCAP-6", "IEMOCAP-6-session1", "IEMOCAP-4"])
@@ -122,8 +122,8 @@ def test_mosi_has_one_person_a_video_and_no_field_for_them(tmp_path):
     standard = folds("mosi")["standard"]
     release = mosi_tree.write(tmp_path, standard["validation"][0], standard["test"][0])
     corpus = mosi.prepare(release, tmp_path / "out", counts=False)
-    assert corpus.facts["custom"] == ["score"]
-    assert corpus.facts["features"] == []
+    assert corpus.metadata["custom"] == ["score"]
+    assert corpus.metadata["features"] == []
 
 
 def test_a_column_of_speakers_in_a_table_is_left_out(tmp_path):

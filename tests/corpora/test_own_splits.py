@@ -19,7 +19,7 @@ def test_it_replaces_the_protocols_split_and_counts(tmp_path):
     protocol = replace(TOY, expected={"train": 99})
     corpus = prepare(tmp_path / "src", tmp_path / "out", ROWS, protocol, splits=OWN, counts=True)
     assert {one.id: split for split in corpus.counts for one in corpus.conversations(split)} == OWN
-    assert corpus.facts["split_by"] == "user"
+    assert corpus.metadata["split_by"] == "user"
     assert corpus.protocol.name == "TOY-2, own split"
     assert "counts-split" not in {
         finding.code for finding in checks.check(Corpus.load(corpus.folder)).findings

@@ -88,7 +88,7 @@ def test_windows_1252_is_read_and_told(tmp_path):
     )
     corpus = table.prepare(tmp_path / "t.csv", tmp_path / "out", counts=False)
     assert corpus.table["text"].to_list() == ["It\u2019s", "Café"]
-    assert any("Windows-1252" in note for note in corpus.facts["repaired"])
+    assert any("Windows-1252" in note for note in corpus.metadata["repaired"])
 
 
 def test_labels_are_inferred_or_given(tmp_path):
@@ -151,8 +151,8 @@ def test_adding_a_conversation_moves_hardly_any(tmp_path):
 def test_features_are_chosen_by_pattern(tmp_path):
     data = frame(avg_a=[1.0] * 30, avg_b=["2"] * 29 + [""], pitch=[float("inf")] * 30, other=[0] * 30)
     corpus = prepare(tmp_path, data, features=["avg_*", "pitch"])
-    assert corpus.facts["features"] == ["avg_a", "avg_b"]  # infinite is undefined, and nothing is left of it
-    assert any("other: not asked for" in note for note in corpus.facts["repaired"])
+    assert corpus.metadata["features"] == ["avg_a", "avg_b"]  # infinite is undefined, and nothing is left of it
+    assert any("other: not asked for" in note for note in corpus.metadata["repaired"])
     turns = [turn for c in corpus.conversations() for turn in c]
     assert all(turn.audio is None for turn in turns)
     assert {tuple(turn.custom["features"].items()) for turn in turns} == {
@@ -172,7 +172,7 @@ def test_who_speaks_is_dropped_and_changes_nothing(tmp_path):
     two = prepare(tmp_path, turned, features=["f0"])
     assert one.table.equals(two.table)
     everything = prepare(tmp_path, data, features=["*"])
-    assert everything.facts["features"] == ["f0"]
+    assert everything.metadata["features"] == ["f0"]
     assert not any("peaker" in name or "spk" in name for name in everything.table.columns)
 
 
@@ -195,7 +195,7 @@ def test_without_turn_numbers_turns_stand_by_their_start(tmp_path):
     corpus = prepare(tmp_path, data, seed=0)
     order = {c.id: [turn.id for turn in c] for c in corpus.conversations()}
     assert order == {"c0": ["u1", "u2", "u0"], "c1": ["u3", "u4", "u5"], "c2": ["u6", "u7", "u8"]}
-    assert "1 conversations: no turn numbers, turns put in the order of start" in corpus.facts["repaired"]
+    assert "1 conversations: no turn numbers, turns put in the order of start" in corpus.metadata["repaired"]
     numbered = prepare(tmp_path, data.with_columns(turn=pl.Series([0, 1, 2] * 3)))
     assert [turn.id for c in numbered.conversations() if c.id == "c0" for turn in c] == ["u0", "u1", "u2"]
 
@@ -235,7 +235,7 @@ def test_a_table_may_say_whose_speech_is_not_to_be_used(tmp_path, extension):
         "u2": None,
         "u3": 1.0,
     }
-    assert not any("not asked for" in note for note in corpus.facts["repaired"])
+    assert not any("not asked for" in note for note in corpus.metadata["repaired"])
 
 
 def test_a_table_of_scattered_encodings(tmp_path):
@@ -348,4 +348,4 @@ def test_iemocap_and_mosi_as_tables_have_their_counts(tables, tmp_path):
     assert sum(one["labelled"] for one in four.counts.values()) < len(four)
     mosi = table.prepare(tables / "mosi.csv", tmp_path / "2", features=["cov*"])
     assert [one["utterances"] for one in mosi.counts.values()] == [1284, 229, 686]
-    assert len(mosi.facts["features"]) == 73
+    assert len(mosi.metadata["features"]) == 73

@@ -144,7 +144,7 @@ def test_a_corpus_and_its_originals_can_be_moved_together(tmp_path):
     (tmp_path / "all").rename(tmp_path / "moved")
     corpus = Corpus.load(tmp_path / "moved" / "out")
     assert len(next(corpus.conversations()).utterances[0].audio.load()) == 3200
-    assert not Path(corpus.facts["audio_root"]).is_absolute()
+    assert not Path(corpus.metadata["audio_root"]).is_absolute()
 
 
 def test_a_clip_that_is_cut_off_is_noted_and_stays_so(tmp_path):
@@ -157,7 +157,7 @@ def test_a_clip_that_is_cut_off_is_noted_and_stays_so(tmp_path):
     rows = [row(audio="x.flac"), row(turn=1, audio="y.wav", stretch=(0.5, 3.0))]
     for _ in range(2):
         corpus = prepare(tmp_path / "src", tmp_path / "out", rows, audio="wav")
-        notes = "; ".join(corpus.facts["repaired"])
+        notes = "; ".join(corpus.metadata["repaired"])
         assert "a0: the header says 8.0 s, only" in notes
         assert "a1: its times end at 3.00 s, the recording at 1.00 s" in notes
     assert np.isclose(len(next(corpus.conversations()).utterances[1].audio.load()), 8000, atol=16)

@@ -61,7 +61,7 @@ def test_the_options_of_a_table(own, tmp_path):
     corpus = Corpus.load(tmp_path / "out")
     assert corpus.protocol.name == "mine"
     assert list(corpus.protocol.labels) == ["down", "up"]
-    assert corpus.facts["features"] == ["f0", "f1"]
+    assert corpus.metadata["features"] == ["f0", "f1"]
 
 
 @pytest.mark.parametrize(

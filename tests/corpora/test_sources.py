@@ -14,7 +14,7 @@ def test_annotations_inside_an_archive_are_hashed(tmp_path):
         tar.add(tmp_path / "x.txt", "deep/x.txt")
     corpus = prepare(tmp_path / "src", tmp_path / "out", [row()], sources=["**/*.txt"])
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert corpus.facts["sources"] == {"a.tar.gz::deep/x.txt": digest}
+    assert corpus.metadata["sources"] == {"a.tar.gz::deep/x.txt": digest}
 
 
 def test_sources_are_hashed_and_notes_are_kept(tmp_path):
@@ -22,4 +22,4 @@ def test_sources_are_hashed_and_notes_are_kept(tmp_path):
     (tmp_path / "src" / "deep" / "x.txt").write_bytes(b"abc")
     corpus = prepare(tmp_path / "src", tmp_path / "out", [row()], sources=["**/*.txt"])
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert corpus.facts["sources"] == {"deep/x.txt": digest}
+    assert corpus.metadata["sources"] == {"deep/x.txt": digest}

@@ -13,7 +13,7 @@ from mister_e.corpora.extraction import AudioFormat, archives, check_form, check
 from mister_e.corpora.own_splits import apply_splits, with_own_split
 from mister_e.corpora.places import check_places, check_untouched, only_run
 from mister_e.corpora.rows import check_rows, names, to_table
-from mister_e.corpora.store import FACTS, TABLE, Corpus, root_from, write
+from mister_e.corpora.store import METADATA, TABLE, Corpus, root_from, write
 from mister_e.errors import InputError
 from mister_e.files import sha256
 from mister_e.progress import Progress, silent
@@ -70,7 +70,7 @@ def prepare(
     if counts:
         _check_counts(counting.counts(table, protocol, features), protocol)
     originals = {row.audio.partition(archives.INSIDE)[0] for row in rows if row.audio is not None}
-    check_untouched(out, [src, *(root / name for name in originals)], [out / TABLE, out / FACTS])
+    check_untouched(out, [src, *(root / name for name in originals)], [out / TABLE, out / METADATA])
     hashes = _hashes(src, sources)
     with only_run(out):
         if audio == "none":
@@ -81,7 +81,7 @@ def prepare(
             repairs += notes
         repairs += _missing_speech(rows)
         table = to_table(rows, features, custom)
-        facts = {
+        metadata = {
             "mister_e": __version__,
             "corpus": protocol.corpus,
             "protocol": protocol.to_json(),
@@ -96,7 +96,7 @@ def prepare(
             "sources": hashes,
             "repaired": repairs,
         }
-        corpus = write(out, table, facts)
+        corpus = write(out, table, metadata)
         if audio != "none":
             prune(out, rows)
     return corpus

@@ -19,7 +19,7 @@ from mister_e.errors import InputError
 from mister_e.files import replacing, sha256, write_text
 
 #: The files of a corpus folder, besides its audio.
-TABLE, FACTS = "corpus.parquet", "corpus.json"
+TABLE, METADATA = "corpus.parquet", "corpus.json"
 
 #: Version of the layout.
 FORMAT = 1
@@ -47,12 +47,12 @@ class Corpus:
 
     :param folder: where it lies.
     :param table: one row an utterance, `COLUMNS` first; ordered by split, conversation and turn.
-    :param facts: what `corpus.json` holds.
+    :param metadata: what `corpus.json` holds.
     """
 
     folder: Path
     table: pl.DataFrame = field(repr=False)
-    facts: Mapping[str, Any] = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> Corpus:
@@ -61,23 +61,23 @@ class Corpus:
         :raises InputError: it is not one, not whole, or of a newer version.
         """
         folder = Path(folder)
-        if not (folder / FACTS).is_file():
+        if not (folder / METADATA).is_file():
             what = "is not there" if not folder.exists() else "has none"
             raise InputError(
-                f"{folder}: a prepared corpus has a {FACTS}, this folder {what}; run mister-e prepare"
+                f"{folder}: a prepared corpus has a {METADATA}, this folder {what}; run mister-e prepare"
             )
         try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-            version, digest = facts["format"], facts["table_sha256"]
+            metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+            version, digest = metadata["format"], metadata["table_sha256"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder / FACTS}: not written by mister-e prepare; prepare again") from error
+            raise InputError(f"{folder / METADATA}: not written by mister-e prepare; prepare again") from error
         if version != FORMAT:
             raise InputError(
-                f"{folder / FACTS}: format {version}, this version reads {FORMAT}; prepare again"
+                f"{folder / METADATA}: format {version}, this version reads {FORMAT}; prepare again"
             )
         if not (folder / TABLE).is_file() or sha256(folder / TABLE) != digest:
-            raise InputError(f"{folder / TABLE}: is not the table that {FACTS} is about; prepare again")
-        return cls(folder, pl.read_parquet(folder / TABLE), facts)
+            raise InputError(f"{folder / TABLE}: is not the table that {METADATA} is about; prepare again")
+        return cls(folder, pl.read_parquet(folder / TABLE), metadata)
 
     def __len__(self) -> int:
         """Utterances of all splits."""
@@ -86,18 +86,18 @@ class Corpus:
     @cached_property
     def protocol(self) -> Protocol:
         """The protocol it was prepared by."""
-        return Protocol.from_json(self.facts["protocol"])
+        return Protocol.from_json(self.metadata["protocol"])
 
     @cached_property
     def audio_root(self) -> Path:
         """Folder that the column `audio` is relative to."""
-        root = Path(self.facts["audio_root"])
+        root = Path(self.metadata["audio_root"])
         return self.folder if root == Path() else (self.folder / root).resolve()
 
     @property
     def counts(self) -> Mapping[str, Mapping[str, Any]]:
         """Per split: conversations, utterances, labelled, speech_missing, and labels (label to count)."""
-        return dict(self.facts["counts"])
+        return dict(self.metadata["counts"])
 
     def conversations(self, split: str | None = None) -> Iterator[Conversation]:
         """Iterate over the conversations of a split, made one at a time.
@@ -120,8 +120,8 @@ class Corpus:
 
     def _utterance(self, row: Mapping[str, Any]) -> Utterance:
         """Make one turn."""
-        custom = {name: row[name] for name in self.facts["custom"] if row[name] is not None}
-        features = {name: row[name] for name in self.facts["features"] if row[name] is not None}
+        custom = {name: row[name] for name in self.metadata["custom"] if row[name] is not None}
+        features = {name: row[name] for name in self.metadata["features"] if row[name] is not None}
         if features:
             custom["features"] = features
         audio = None
@@ -131,20 +131,20 @@ class Corpus:
         return Utterance(row["id"], row["text"], row["start"], row["end"], None, audio, row["label"], custom)
 
 
-def write(folder: Path, table: pl.DataFrame, facts: Mapping[str, Any]) -> Corpus:
+def write(folder: Path, table: pl.DataFrame, metadata: Mapping[str, Any]) -> Corpus:
     """Write a corpus folder: the table, then `corpus.json`, which makes it whole.
 
     :param folder: made if need be; its audio is there already.
     :param table: as in `Corpus.table`.
-    :param facts: what is told about it; the format and the table's hash are added.
+    :param metadata: what is told about it; the format and the table's hash are added.
     :raises InputError: it cannot be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / TABLE) as temporary:
             table.write_parquet(temporary)
-        facts = {**facts, "format": FORMAT, "table_sha256": sha256(folder / TABLE)}
-        write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+        metadata = {**metadata, "format": FORMAT, "table_sha256": sha256(folder / TABLE)}
+        write_text(folder / METADATA, json.dumps(metadata, ensure_ascii=False, indent=1) + "\n")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(
             f"{folder}: cannot write the corpus there ({error}); make room, then run again"

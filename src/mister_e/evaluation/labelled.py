@@ -11,7 +11,7 @@ from typing import Protocol as TypingProtocol
 from mister_e.conversation import Conversation
 from mister_e.corpora.base import SPLITS, Protocol
 from mister_e.corpora.clips import MANIFEST, Clips
-from mister_e.corpora.store import FACTS, Corpus
+from mister_e.corpora.store import METADATA, Corpus
 from mister_e.errors import InputError
 
 
@@ -83,7 +83,7 @@ class CorpusSplit:
     @property
     def sha256(self) -> str:
         """Of `corpus.parquet`."""
-        return str(self.corpus.facts["table_sha256"])
+        return str(self.corpus.metadata["table_sha256"])
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -127,7 +127,7 @@ def read_labelled(folder: Path, split: str | None = None, *, alone: bool = False
     :param alone: take each clip as a recording of its own, and not the folder as one.
     :raises InputError: it is neither, is damaged, or the split is empty or unlabelled.
     """
-    if (folder / FACTS).is_file():
+    if (folder / METADATA).is_file():
         if alone:
             raise InputError(
                 f"{folder}: a prepared corpus says which turns are of one recording; leave --alone out"
@@ -143,7 +143,7 @@ def read_labelled(folder: Path, split: str | None = None, *, alone: bool = False
         )
     what = "has neither" if folder.is_dir() else "is no folder"
     raise InputError(
-        f"{folder}: expected a prepared corpus ({FACTS}) or labelled clips ({MANIFEST} with file and"
+        f"{folder}: expected a prepared corpus ({METADATA}) or labelled clips ({MANIFEST} with file and"
         f" emotion), this {what}"
     )
 

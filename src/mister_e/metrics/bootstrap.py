@@ -19,7 +19,7 @@ _CHUNK = 4_000_000
 Interval = tuple[float, float]
 
 
-def facts(unit: str = "conversation") -> dict[str, Any]:
+def metadata(unit: str = "conversation") -> dict[str, Any]:
     """How the intervals are made, to be stored with them.
 
     :param unit: what is drawn again, whole.

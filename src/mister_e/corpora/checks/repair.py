@@ -42,19 +42,19 @@ def repair(evidence: Evidence, out: Path) -> tuple[Corpus, list[str]]:
     check_free(out)
     corpus = evidence.corpus
     table, changes = repaired(evidence)
-    facts = dict(corpus.facts)
-    facts["counts"] = counts(table, corpus.protocol, facts["features"])
-    if facts["audio"] == "none":
-        facts["audio_root"] = root_from(out, corpus.audio_root)
-    facts["repaired"] = [*facts["repaired"], *changes]
+    metadata = dict(corpus.metadata)
+    metadata["counts"] = counts(table, corpus.protocol, metadata["features"])
+    if metadata["audio"] == "none":
+        metadata["audio_root"] = root_from(out, corpus.audio_root)
+    metadata["repaired"] = [*metadata["repaired"], *changes]
     try:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
             copy = Path(temporary) / "corpus"
             copy.mkdir()
-            if facts["audio"] != "none":
+            if metadata["audio"] != "none":
                 for clip in table["audio"].drop_nulls().unique():
                     _copy(corpus.folder / clip, copy / clip)
-            write(copy, table, facts)
+            write(copy, table, metadata)
             copy.rename(out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}); make room, then run again") from error

@@ -23,14 +23,14 @@ _LONG_TURN = 30.0
 def stored_counts(evidence: Evidence) -> Iterator[Finding]:
     """Compare the counts that are stored with the table."""
     corpus = evidence.corpus
-    if counts(corpus.table, corpus.protocol, corpus.facts["features"]) != corpus.counts:
+    if counts(corpus.table, corpus.protocol, corpus.metadata["features"]) != corpus.counts:
         yield Finding("error", "counts-stored", "corpus.json counts other turns than the table holds")
 
 
 def expected_counts(evidence: Evidence) -> Iterator[Finding]:
     """Compare the counts with those of the protocol."""
     protocol = evidence.corpus.protocol
-    counted = counts(evidence.table, protocol, evidence.corpus.facts["features"])
+    counted = counts(evidence.table, protocol, evidence.corpus.metadata["features"])
     for split, expected in protocol.expected_conversations.items():
         found = counted[split]["conversations"]
         if found != expected:
@@ -73,9 +73,9 @@ def labels(evidence: Evidence) -> Iterator[Finding]:
 
 def speech(evidence: Evidence) -> Iterator[Finding]:
     """Tell how many turns of each split have no speech; none at all where nobody asked for any is fine."""
-    facts = evidence.corpus.facts
-    counted = counts(evidence.table, evidence.corpus.protocol, facts["features"])
-    wanted = facts["audio"] != "none"
+    metadata = evidence.corpus.metadata
+    counted = counts(evidence.table, evidence.corpus.protocol, metadata["features"])
+    wanted = metadata["audio"] != "none"
     if not wanted and all(split["speech_missing"] == split["utterances"] for split in counted.values()):
         return
     for split, numbers in counted.items():

@@ -21,7 +21,7 @@ def empty(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("warning", "text-empty", f"{several(len(ids), 'turn')} with an empty text", ids)
     if ids := tuple(table.filter(pl.col("text").is_null())["id"]):
         yield Finding("warning", "text-missing", f"{several(len(ids), 'turn')} without words", ids)
-    features = [pl.col(name).is_not_null() for name in evidence.corpus.facts["features"]]
+    features = [pl.col(name).is_not_null() for name in evidence.corpus.metadata["features"]]
     usable = pl.col("audio").is_not_null() & pl.col("speech_missing").is_null()
     heard = pl.any_horizontal(usable, *features)
     if ids := tuple(table.filter((pl.col("text").is_null() | blank) & ~heard)["id"]):

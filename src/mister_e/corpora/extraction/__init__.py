@@ -19,7 +19,7 @@ from mister_e.corpora.extraction import archives
 from mister_e.corpora.extraction.decoder import Decoder, Verdict
 from mister_e.corpora.extraction.journal import Journal, Key
 from mister_e.corpora.places import check_untouched
-from mister_e.corpora.store import FACTS
+from mister_e.corpora.store import METADATA
 from mister_e.errors import InputError
 from mister_e.progress import Progress, silent
 
@@ -161,9 +161,9 @@ def _outdate(out: Path, todo: Sequence[_Job], journal: Journal) -> None:
     """Before files are replaced: the corpus that refers to them is no longer whole."""
     try:
         if any((out / job.target).exists() for job in todo):
-            (out / FACTS).unlink(missing_ok=True)
+            (out / METADATA).unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{out / FACTS}: cannot be replaced ({error.strerror})") from error
+        raise InputError(f"{out / METADATA}: cannot be replaced ({error.strerror})") from error
     for job in todo:
         journal.begin(job.target)
 

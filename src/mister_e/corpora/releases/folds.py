@@ -12,7 +12,7 @@ from typing import Any
 
 @cache
 def folds(corpus: str) -> Mapping[str, Any]:
-    """Facts about the usual splits of a corpus.
+    """Read what the literature fixed about the splits of a corpus.
 
     iemocap: `erc_validation`, dialogues; `hap_without_majority`, the turns of `is_happy_by_convention`.
     mosi: `standard`, split to videos.
@@ -20,8 +20,8 @@ def folds(corpus: str) -> Mapping[str, Any]:
     :param corpus: "iemocap" or "mosi".
     """
     text = files("mister_e.corpora.releases").joinpath("folds.json").read_text(encoding="utf-8")
-    facts: dict[str, Any] = json.loads(text)[corpus]
-    return facts
+    corpus_folds: dict[str, Any] = json.loads(text)[corpus]
+    return corpus_folds
 
 
 def is_happy_by_convention(dialogue: str, start: float) -> bool:

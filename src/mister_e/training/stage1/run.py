@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,15 @@ from mister_e.errors import InputError
 from mister_e.files import write_text
 from mister_e.labels import LabelSet
 from mister_e.metrics.classification import class_scores, confusion_matrix, overall_scores
+from mister_e.metrics.summary import mean_std
 from mister_e.progress import Progress, silent
 from mister_e.training.recipe import EncoderRecipe, Recipe
-from mister_e.training.runs import check_run_config, check_unique, is_main, spread, wait_for_everyone
+from mister_e.training.runs import check_run_config, check_unique, is_main, wait_for_everyone
 from mister_e.training.runtime import seed_everything
 from mister_e.training.stage1.classify import classify, positions_of
 from mister_e.training.stage1.task import finetune
 from mister_e.training.stage1.warm_start import find_start, go_on_from
+from mister_e.version import installed_versions
 
 
 def run_stage1(
@@ -60,7 +60,7 @@ def run_stage1(
             "seed": seed,
             "recipe": recipe_facts,
             "protocol": corpus.protocol.to_json(),
-            "corpus_sha256": corpus.facts["table_sha256"],
+            "corpus_sha256": corpus.metadata["table_sha256"],
         }
         check_run_config(run, facts)
         if not (run / "result.json").is_file():
@@ -77,10 +77,10 @@ def run_stage1(
         "part": part,
         "corpus": corpus.protocol.name,
         "seeds": [one["seed"] for one in results],
-        "validation_weighted_f1": spread([one["validation_weighted_f1"] for one in results]),
+        "validation_weighted_f1": mean_std([one["validation_weighted_f1"] for one in results]),
     }
     if all("test" in one for one in results):
-        summary["test_weighted_f1"] = spread([one["test"]["weighted_f1"] for one in results])
+        summary["test_weighted_f1"] = mean_std([one["test"]["weighted_f1"] for one in results])
     write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -131,8 +131,7 @@ def _one(
         "best_epoch": done.best_epoch,
         "validation_weighted_f1": done.validation_weighted_f1,
         "history": list(done.history),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("mister-e", "torch", "transformers", "peft", "accelerate")},
+        "versions": installed_versions(),
     }
     write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
 
