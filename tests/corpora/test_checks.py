@@ -190,7 +190,8 @@ def test_what_a_clip_shows(sound, heard, code, level):
 
 
 def replace_clip(corpus: Corpus, name: str, content: bytes | None) -> None:
-    path = corpus.folder / corpus.metadata["audio_root"] / corpus.table.filter(pl.col("id") == name)["audio"][0]
+    (audio,) = corpus.table.filter(pl.col("id") == name)["audio"]
+    path = corpus.folder / corpus.metadata["audio_root"] / audio
     path.unlink() if content is None else path.write_bytes(content)
 
 

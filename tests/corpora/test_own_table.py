@@ -151,7 +151,7 @@ def test_adding_a_conversation_moves_hardly_any(tmp_path):
 def test_features_are_chosen_by_pattern(tmp_path):
     data = frame(avg_a=[1.0] * 30, avg_b=["2"] * 29 + [""], pitch=[float("inf")] * 30, other=[0] * 30)
     corpus = prepare(tmp_path, data, features=["avg_*", "pitch"])
-    assert corpus.metadata["features"] == ["avg_a", "avg_b"]  # infinite is undefined, and nothing is left of it
+    assert corpus.metadata["features"] == ["avg_a", "avg_b"]  # pitch is infinite, so undefined: dropped
     assert any("other: not asked for" in note for note in corpus.metadata["repaired"])
     turns = [turn for c in corpus.conversations() for turn in c]
     assert all(turn.audio is None for turn in turns)

@@ -70,7 +70,9 @@ class Corpus:
             metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
             version, digest = metadata["format"], metadata["table_sha256"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder / METADATA}: not written by mister-e prepare; prepare again") from error
+            raise InputError(
+                f"{folder / METADATA}: not written by mister-e prepare; prepare again"
+            ) from error
         if version != FORMAT:
             raise InputError(
                 f"{folder / METADATA}: format {version}, this version reads {FORMAT}; prepare again"
