@@ -18,11 +18,13 @@ from mister_e.errors import InputError
 from mister_e.evaluation.protocol import check_scorable
 from mister_e.evaluation.scorecard import score
 from mister_e.files import write_text
+from mister_e.inference.calibration import temperatures
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
+from mister_e.metrics.summary import mean_std, mean_std_text
 from mister_e.progress import Progress, silent
-from mister_e.training.mixture_folder import TrainedMixture, load_mixture
 from mister_e.training.recipe import Recipe
-from mister_e.training.runs import check_unique, spread
+from mister_e.training.runs import check_unique
 from mister_e.training.stage2.run import run_stage2
 
 #: The recipe as it is: what the others are compared with.
@@ -98,10 +100,10 @@ def ablate(
     table = {
         "recipe": recipe.name,
         "protocol": store.protocol.to_json(),
-        "corpus_sha256": store.facts["corpus_sha256"],
+        "corpus_sha256": store.metadata["corpus_sha256"],
         "encoders": {
             modality: {field: facts[field] for field in ("name", "kind", "identity", "dim")}
-            for modality, facts in store.facts["encoders"].items()
+            for modality, facts in store.metadata["encoders"].items()
         },
         "selection": "validation",
         "seeds": list(seeds),
@@ -150,12 +152,12 @@ def to_markdown(table: Mapping[str, Any]) -> str:
         delta = "" if full is None or row["variant"] == FULL else f"{test['weighted_f1']['mean'] - full:+.2f}"
         cells = [
             row["variant"],
-            _cell(row["validation"]["weighted_f1"]),
-            _cell(test["weighted_f1"]),
+            mean_std_text(row["validation"]["weighted_f1"], 2),
+            mean_std_text(test["weighted_f1"], 2),
             delta,
-            _cell(test["accuracy"]),
-            _cell(test["macro_f1"]),
-            _cell(test["ece"], 3),
+            mean_std_text(test["accuracy"], 2),
+            mean_std_text(test["macro_f1"], 2),
+            mean_std_text(test["ece"], 3),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if table["robustness"]:
@@ -163,7 +165,7 @@ def to_markdown(table: Mapping[str, Any]) -> str:
         lines += ["| turns that lose | " + " | ".join(f"{rate:.0%}" for rate in RATES) + " |"]
         lines += ["|---" + "|---:" * len(RATES) + "|"]
         for lost in LOST:
-            cells = [_cell(row["test"]) for row in table["robustness"] if row["lost"] == lost]
+            cells = [mean_std_text(row["test"], 2) for row in table["robustness"] if row["lost"] == lost]
             lines.append(f"| {lost} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -172,7 +174,7 @@ def _scored(run: Path, store: EmbeddingStore, *, robust: bool) -> dict[str, Any]
     """Scores of one seed of a variant; test is scored here, once."""
     path = run / "scores.json"
     if not path.is_file():
-        trained = load_mixture(run)
+        trained = ModelFolder.load(run, encoders=False)
         splits = {split: list(store.conversations(split)) for split in _SPLITS}
         scores: dict[str, Any] = {split: _score(trained, turns) for split, turns in splits.items()}
         if robust:
@@ -195,10 +197,10 @@ def _scored(run: Path, store: EmbeddingStore, *, robust: bool) -> dict[str, Any]
     return read
 
 
-def _score(trained: TrainedMixture, conversations: Sequence[StoredConversation]) -> dict[str, float]:
+def _score(trained: ModelFolder, conversations: Sequence[StoredConversation]) -> dict[str, float]:
     """Scores of one model on some conversations."""
-    said = predict(trained, conversations)
-    card = score(said, trained.labels, temperature=trained.temperatures(said))
+    said = predict(trained.mixture, conversations)
+    card = score(said, trained.labels, temperature=temperatures(trained.calibration, said))
     return {name: card.scores[name] for name in _SCORES} | {"turns": card.turns, "unjudged": card.unjudged}
 
 
@@ -206,7 +208,7 @@ def _together(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation of each score over the seeds, and each seed's own."""
     return {
         split: {
-            **{name: spread([one[split][name] for one in scored]) for name in _SCORES},
+            **{name: mean_std([one[split][name] for one in scored]) for name in _SCORES},
             "turns": scored[0][split]["turns"],
             "unjudged": scored[0][split]["unjudged"],
             "each": [one[split]["weighted_f1"] for one in scored],
@@ -222,11 +224,9 @@ def _robust_together(scored: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
         {
             "lost": row[0]["lost"],
             "rate": row[0]["rate"],
-            **{split: spread([one[split] for one in row]) for split in _SPLITS},
+            **{split: mean_std([one[split] for one in row]) for split in _SPLITS},
         }
         for row in rows
     ]
 
 
-def _cell(value: Mapping[str, float], places: int = 2) -> str:
-    return f"{value['mean']:.{places}f} ± {value['sd']:.{places}f}"

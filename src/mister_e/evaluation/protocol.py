@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mister_e.corpora.base import Protocol
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
-
-#: Packages that can change a score.
-_PACKAGES = ("mister-e", "torch", "numpy", "scikit-learn")
+from mister_e.version import installed_versions
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class ScoreProtocol:
     seeds: tuple[int, ...]
     corpus_sha256: str
     encoders: Mapping[str, Mapping[str, Any]]
-    versions: Mapping[str, str] = field(default_factory=lambda: installed())
+    versions: Mapping[str, str] = field(default_factory=installed_versions)
     selection: str = "validation"
 
     @classmethod
@@ -47,9 +42,9 @@ class ScoreProtocol:
         """Give the rules under which a store's split is scored."""
         encoders = {
             modality: {name: facts[name] for name in ("name", "kind", "identity", "dim")}
-            for modality, facts in store.facts["encoders"].items()
+            for modality, facts in store.metadata["encoders"].items()
         }
-        digest = store.facts["corpus_sha256"]
+        digest = store.metadata["corpus_sha256"]
         return cls(store.protocol, split, mode, tuple(seeds), digest, encoders)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,15 +59,6 @@ class ScoreProtocol:
             "encoders": {modality: dict(facts) for modality, facts in self.encoders.items()},
             "versions": dict(self.versions),
         }
-
-
-def installed() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a score, if they are there."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def check_scorable(store: EmbeddingStore, splits: Sequence[str]) -> None:

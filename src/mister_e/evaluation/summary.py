@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,36 +15,9 @@ from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import Scorecard
 from mister_e.metrics.classification import class_scores, overall_scores
 from mister_e.metrics.reliability import Reliability
+from mister_e.metrics.summary import MeanStd, mean_std, mean_std_by_name
 
 FORMAT = 1
-
-Spread = dict[str, float | None]
-
-
-def spread(values: Sequence[float], *, places: int = 4) -> Spread:
-    """Mean and standard deviation over seeds (n - 1 below the root); one seed has no deviation.
-
-    :param values: one a seed.
-    :param places: to round to.
-    """
-    deviation = round(float(np.std(values, ddof=1)), places) if len(values) > 1 else None
-    return {"mean": round(float(np.mean(values)), places), "sd": deviation}
-
-
-def spreads(rows: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
-    """Spread of each name that all rows have, in the order of the first."""
-    shared = [name for name in rows[0] if all(name in row for row in rows)]
-    return {name: spread([row[name] for row in rows], places=6 if "ece" in name else 4) for name in shared}
-
-
-def spread_text(spread: Spread, places: int = 1) -> str:
-    """Write mean ± sd; the mean alone for one seed.
-
-    :param spread: from `spread`.
-    :param places: behind the point.
-    """
-    mean, deviation = spread["mean"], spread["sd"]
-    return f"{mean:.{places}f}" + ("" if deviation is None else f" ± {deviation:.{places}f}")
 
 
 @dataclass(frozen=True)
@@ -83,34 +56,34 @@ class Evaluation:
         return next(iter(self.cards.values()))
 
     @property
-    def scores(self) -> dict[str, Spread]:
+    def scores(self) -> dict[str, MeanStd]:
         """Of each overall score."""
-        return spreads([card.scores for card in self.cards.values()])
+        return mean_std_by_name([card.scores for card in self.cards.values()])
 
     @property
-    def classes(self) -> dict[str, dict[str, Spread]]:
+    def classes(self) -> dict[str, dict[str, MeanStd]]:
         """Label to precision, recall and F1."""
         each = [class_scores(card.confusion) for card in self.cards.values()]
         return {
-            label: {name: spread([float(one[name][i]) for one in each]) for name in each[0]}
+            label: {name: mean_std([float(one[name][i]) for one in each], places=4) for name in each[0]}
             for i, label in enumerate(self.first.labels)
         }
 
     @property
-    def experts(self) -> dict[str, dict[str, Spread]]:
+    def experts(self) -> dict[str, dict[str, MeanStd]]:
         """Expert to its overall scores, over the turns that it judged."""
         cards = list(self.cards.values())
         shared = [name for name in self.first.experts if all(name in card.experts for card in cards)]
         return {
-            name: spreads([_floats(overall_scores(card.experts[name])) for card in cards]) for name in shared
+            name: mean_std_by_name([_floats(overall_scores(card.experts[name])) for card in cards]) for name in shared
         }
 
     @property
-    def parts(self) -> dict[str, dict[str, Spread]]:
+    def parts(self) -> dict[str, dict[str, MeanStd]]:
         """Part of the split, such as "improvised", to its overall scores."""
         cards = self.cards.values()
         return {
-            name: spreads([_floats(overall_scores(card.parts[name][1])) for card in cards])
+            name: mean_std_by_name([_floats(overall_scores(card.parts[name][1])) for card in cards])
             for name in self.first.parts
         }
 

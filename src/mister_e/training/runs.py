@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mister_e.errors import InputError
@@ -76,14 +75,6 @@ def check_unique(seeds: Sequence[int]) -> tuple[int, ...]:
     if twice:
         raise InputError(f"seed {twice[0]} is named twice; name each once")
     return tuple(seeds)
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean and standard deviation over seeds (0 for one)."""
-    return {
-        "mean": float(np.mean(values)),
-        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-    }
 
 
 def is_main() -> bool:

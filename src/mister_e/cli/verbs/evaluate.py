@@ -161,13 +161,14 @@ def _of_model(
     labelled = read_labelled(data, split, alone=alone)
     progress("loading the model", 0, 0)
     from mister_e.evaluation.model_folder import evaluate_model
-    from mister_e.pipeline import Pipeline
+    from mister_e.inference.model_folder import ModelFolder
+    from mister_e.inference.predictor import Predictor
 
-    pipeline = Pipeline.from_pretrained(model)
-    name = re.sub(r"[^\w.-]+", "-", pipeline.model.config.name)
+    predictor = Predictor(ModelFolder.from_pretrained(model))
+    name = re.sub(r"[^\w.-]+", "-", predictor.model.config.name)
     out = out or Path(f"evaluation-{name}-{data.resolve().name}")
     _check_out(out, data)
-    return evaluate_model(pipeline, labelled, mode=mode, progress=progress), out
+    return evaluate_model(predictor, labelled, mode=mode, progress=progress), out
 
 
 def _check_out(out: Path, data: Path) -> None:
@@ -222,7 +223,7 @@ def _table(*columns: str) -> Table:
 
 def _seeds(evaluation: Evaluation) -> Table:
     """Lay out one row a seed, their mean ± sd, and the ensemble."""
-    from mister_e.evaluation.summary import spread_text
+    from mister_e.metrics.summary import mean_std_text
 
     table = _table("", "weighted F1", "95 % interval", "accuracy", "macro F1", "ECE")
     for name, card in evaluation.rows:
@@ -230,8 +231,8 @@ def _seeds(evaluation: Evaluation) -> Table:
             table.add_row(plain(name), *_cells(card))
     if len(evaluation.cards) > 1:
         scores = evaluation.scores
-        means = [spread_text(scores[name]) for name in ("weighted_f1", "accuracy", "macro_f1")]
-        table.add_row("mean ± sd", means[0], "", *means[1:], spread_text(scores["ece"], 3), style="bold")
+        means = [mean_std_text(scores[name]) for name in ("weighted_f1", "accuracy", "macro_f1")]
+        table.add_row("mean ± sd", means[0], "", *means[1:], mean_std_text(scores["ece"], 3), style="bold")
     if evaluation.ensemble is not None:
         table.add_row("ensemble", *_cells(evaluation.ensemble))
     return table
@@ -247,17 +248,17 @@ def _cells(card: Scorecard) -> list[str]:
 
 def _rows(kind: Literal["class", "expert"], evaluation: Evaluation) -> Table:
     """Lay out one row a class, or one an expert."""
-    from mister_e.evaluation.summary import spread_text
+    from mister_e.metrics.summary import mean_std_text
 
     if kind == "class":
         table = _table("class", "F1", "precision", "recall", "turns")
         turns = evaluation.first.confusion.sum(1).tolist()
         for (label, own), count in zip(evaluation.classes.items(), turns, strict=True):
-            cells = [spread_text(own[name]) for name in ("f1", "precision", "recall")]
+            cells = [mean_std_text(own[name]) for name in ("f1", "precision", "recall")]
             table.add_row(plain(label), *cells, f"{count:,}")
         return table
     table = _table("expert", "weighted F1", "accuracy", "macro F1", "turns")
     for name, own in evaluation.experts.items():
-        cells = [spread_text(own[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
+        cells = [mean_std_text(own[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
         table.add_row(name, *cells, f"{int(evaluation.first.experts[name].sum()):,}")
     return table

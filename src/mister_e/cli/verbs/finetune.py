@@ -78,10 +78,12 @@ def finetune(
 
 def _render(summary: dict[str, Any]) -> str:
     """One line a split."""
+    from mister_e.metrics.summary import mean_std_text
+
     seeds = len(summary["seeds"])
     lines = [f"{summary['recipe']} · {summary['part']} · {summary['corpus']} · seeds: {seeds}"]
     for split in ("validation", "test"):
         score = summary.get(f"{split}_weighted_f1")
         if score:
-            lines.append(f"{split}: weighted F1 {score['mean']:.1f} ± {score['sd']:.1f}")
+            lines.append(f"{split}: weighted F1 {mean_std_text(score)}")
     return "\n".join(lines) + "\n"

@@ -81,9 +81,11 @@ def train(
 
 def _render(summary: dict[str, Any]) -> str:
     """What was trained, and how well it does on validation."""
+    from mister_e.metrics.summary import mean_std_text
+
     score, error = summary["validation_weighted_f1"], summary["validation_ece"]
     return (
         f"{summary['recipe']} · {summary['corpus']} · seeds: {len(summary['seeds'])}"
         f" · {summary['parameters']:,} parameters\n"
-        f"validation: weighted F1 {score['mean']:.1f} ± {score['sd']:.1f}, ECE {error['mean']:.3f}\n"
+        f"validation: weighted F1 {mean_std_text(score)}, ECE {error['mean']:.3f}\n"
     )

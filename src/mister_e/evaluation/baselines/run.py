@@ -17,9 +17,9 @@ from mister_e.evaluation.baselines.inputs import BaselineInput, Fit, as_predicti
 from mister_e.evaluation.baselines.networks import BcLstm, Mlp, TurnTransformer, network
 from mister_e.evaluation.protocol import ScoreProtocol, check_scorable
 from mister_e.evaluation.scorecard import score
-from mister_e.evaluation.summary import spread_text, spreads
 from mister_e.files import write_text
 from mister_e.inference.calibration import fit_temperature
+from mister_e.metrics.summary import mean_std_by_name, mean_std_text
 from mister_e.progress import Progress, silent
 from mister_e.training.runs import check_run_config, check_unique
 
@@ -108,9 +108,9 @@ def markdown(summary: dict[str, Any]) -> str:
     for name, row in summary["baselines"].items():
         test = row["test"]
         cells = [name, "-" if row["seeds"] is None else str(len(row["seeds"]))]
-        cells.append(spread_text(row["validation"]["weighted_f1"]))
-        cells += [spread_text(test[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
-        lines.append("| " + " | ".join([*cells, spread_text(test["ece"], 3)]) + " |")
+        cells.append(mean_std_text(row["validation"]["weighted_f1"]))
+        cells += [mean_std_text(test[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
+        lines.append("| " + " | ".join([*cells, mean_std_text(test["ece"], 3)]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -137,6 +137,6 @@ def _summary(results: Sequence[dict[str, Any]], *, seeded: bool) -> dict[str, An
     return {
         "seeds": [one["seed"] for one in results] if seeded else None,
         "chosen": [one["chosen"] for one in results],
-        **{split: spreads([one[split]["scores"] for one in results]) for split in SCORED},
+        **{split: mean_std_by_name([one[split]["scores"] for one in results]) for split in SCORED},
         "turns": {split: results[0][split]["turns"] for split in SCORED},
     }

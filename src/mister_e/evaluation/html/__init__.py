@@ -14,10 +14,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mister_e.evaluation.gate_statistics import GateStatistics
-from mister_e.evaluation.summary import Evaluation, spread_text
+from mister_e.evaluation.summary import Evaluation
 from mister_e.experts import EXPERTS
 from mister_e.labels import colour
 from mister_e.metrics.reliability import DRAWN, Reliability
+from mister_e.metrics.summary import mean_std_text
 
 _GROUPS = {
     "all": "all turns",
@@ -79,7 +80,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"spread": spread_text, "one": "{:.1f}".format, "three": "{:.3f}".format}
+    environment.filters |= {"mean_std": mean_std_text, "one": "{:.1f}".format, "three": "{:.3f}".format}
     environment.filters |= {"percent": "{:.0%}".format, "thousands": "{:,}".format}
     return environment
 

@@ -6,28 +6,31 @@ Only the train and validation splits are ever read here: nothing could be select
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mister_e.encoders.store import EmbeddingStore
-from mister_e.evaluation.scorecard import score
 from mister_e.files import write_text
 from mister_e.inference.calibration import Calibration, calibrate, temperatures
+from mister_e.inference.model_config import EncoderMetadata, ModelConfig
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
+from mister_e.inference.predictions import softmax
+from mister_e.metrics.classification import confusion_matrix, overall_scores
+from mister_e.metrics.reliability import Reliability
+from mister_e.metrics.summary import mean_std
 from mister_e.model import MisterE
 from mister_e.progress import Progress, silent
 from mister_e.training.loop import Loop
-from mister_e.training.mixture_folder import MixtureFacts, save_mixture
 from mister_e.training.recipe import Recipe
-from mister_e.training.runs import check_run_config, check_unique, is_main, spread, wait_for_everyone
+from mister_e.training.runs import check_run_config, check_unique, is_main, wait_for_everyone
 from mister_e.training.runtime import seed_everything
 from mister_e.training.stage2.data import TrainingData, read_training_data
 from mister_e.training.stage2.task import MixtureTraining
 from mister_e.training.weight_averaging import WeightAverage
+from mister_e.version import installed_versions
 
 #: Version of the layout of a run's folder.
 FORMAT = 1
@@ -66,8 +69,8 @@ def run_stage2(
         "corpus": store.protocol.name,
         "seeds": [one["seed"] for one in results],
         "parameters": results[0]["parameters"],
-        "validation_weighted_f1": spread([one["validation"]["weighted_f1"] for one in results]),
-        "validation_ece": spread([one["validation"]["ece"] for one in results]),
+        "validation_weighted_f1": mean_std([one["validation"]["weighted_f1"] for one in results]),
+        "validation_ece": mean_std([one["validation"]["ece"] for one in results]),
         "notes": list(data.notes),
     }
     if is_main():
@@ -89,7 +92,7 @@ def train_one(
     mixture = MisterE(data.config)
     task = MixtureTraining(mixture, data, settings, chosen.loss.resolve(data.counts))
     average = WeightAverage(settings.ema, settings.average_from)
-    done = Loop(task, settings, run, average=average, each_epoch=False).go(progress)
+    done = Loop(task, settings, run, average=average, each_epoch=False).fit(progress)
     return mixture, list(done.history), done.best_epoch
 
 
@@ -104,22 +107,8 @@ def _one(
         return
     calibration = calibrate(mixture, data.validation)
     validation = _scores(mixture, data, calibration)
-    save_mixture(
-        run / "model",
-        mixture,
-        MixtureFacts(
-            labels=data.labels.to_json(),
-            model=data.config,
-            calibration=calibration,
-            encoders=store.facts["encoders"],
-            protocol=store.protocol.to_json(),
-            corpus_sha256=store.facts["corpus_sha256"],
-            recipe=recipe.name,
-            seed=seed,
-            loss=chosen.loss.model_dump(mode="json"),
-            train=chosen.train.model_dump(mode="json", exclude={"seed"}),
-            validation=validation,
-        ),
+    ModelFolder(_model_config(recipe, store, data, seed, calibration, validation), mixture).save_pretrained(
+        run / "model"
     )
     result = {
         **_facts(recipe, store, seed),
@@ -131,28 +120,74 @@ def _one(
         "notes": list(data.notes),
         "seconds": round(seconds, 1),
         "history": history,
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("mister-e", "torch", "accelerate")},
+        "versions": installed_versions(),
     }
     write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
 
 
+def _model_config(
+    recipe: Recipe,
+    store: EmbeddingStore,
+    data: TrainingData,
+    seed: int,
+    calibration: Calibration,
+    validation: dict[str, float],
+) -> ModelConfig:
+    """What the model says of itself."""
+    stage2 = recipe.stage2()
+    return ModelConfig(
+        name=recipe.name,
+        description=recipe.description,
+        languages=list(recipe.languages),
+        labels=data.labels.to_json(),
+        mixture=data.config,
+        calibration=calibration,
+        encoders={
+            modality: EncoderMetadata.model_validate(encoder)
+            for modality, encoder in store.metadata["encoders"].items()
+        },
+        training={
+            "recipe": recipe.name,
+            "seed": seed,
+            "protocol": store.protocol.to_json(),
+            "corpus_sha256": store.metadata["corpus_sha256"],
+            "selection": "validation",
+            "loss": stage2.loss.model_dump(mode="json"),
+            "train": stage2.train.model_dump(mode="json", exclude={"seed"}),
+        },
+        scores={"validation": validation},
+        notes=list(recipe.notes),
+        terms=recipe.terms,
+    )
+
+
 def _scores(mixture: MisterE, data: TrainingData, calibration: Calibration) -> dict[str, float]:
-    """Scores on validation, calibrated."""
-    said = predict(mixture, data.validation)
-    card = score(said, data.labels, temperature=temperatures(calibration, said))
-    return {"turns": card.turns, **card.scores}
+    """Scores on validation, calibrated: of the whole split 0 to 100, calibration errors 0 to 1."""
+    predictions = predict(mixture, data.validation)
+    chosen = predictions.scored
+    truth, logits = predictions.labels[chosen], predictions.logits[chosen]
+    overall = overall_scores(confusion_matrix(truth, logits.argmax(1), len(data.labels)))
+    before, after = (
+        Reliability.of(softmax(logits / temperature), truth)
+        for temperature in (1.0, temperatures(calibration, predictions)[chosen])
+    )
+    return {
+        "turns": len(truth),
+        **{name: float(value) for name, value in overall.items()},
+        "ece": after.error,
+        "ece_uncalibrated": before.error,
+    }
 
 
 def _facts(recipe: Recipe, store: EmbeddingStore, seed: int) -> dict[str, Any]:
     """All that decides a run."""
-    encoders = store.facts["encoders"]
+    encoders = store.metadata["encoders"]
     return {
         "format": FORMAT,
         "seed": seed,
         "recipe": {"name": recipe.name, **recipe.stage2().settings()},
         "protocol": store.protocol.to_json(),
-        "corpus_sha256": store.facts["corpus_sha256"],
+        "corpus_sha256": store.metadata["corpus_sha256"],
         "encoders": {
             modality: {field: encoders[modality][field] for field in ("name", "kind", "identity", "dim")}
             for modality in sorted(encoders)
