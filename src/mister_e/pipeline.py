@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mister_e.analysis.result import Analysis
@@ -18,16 +14,13 @@ from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnaly
 from mister_e.audio.decode import Channels, blocks, probe
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance
-from mister_e.encoders.embed import HeardTurn, embed_turns, has_words, hear_turns
-from mister_e.encoders.speech.frontend import SpeechFrontend
+from mister_e.encoders.base import UtteranceEncoder
+from mister_e.encoders.embed import has_words
 from mister_e.errors import InputError
-from mister_e.experts import EXPERTS
-from mister_e.inference.calibration import temperatures
+from mister_e.experts import EXPERTS, MODALITIES
 from mister_e.inference.model_folder import ModelFolder
-from mister_e.inference.predict import Mode, predict
-from mister_e.inference.predictions import Predictions
+from mister_e.inference.predictor import Predictor, TurnPredictions
 from mister_e.labels import LabelSet
-from mister_e.pretrained import model_folder
 from mister_e.progress import Progress, silent
 from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import load_whisper
@@ -38,36 +31,17 @@ from mister_e.version import __version__
 Source = str | Path | Conversation
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a model says of N turns, before it is put into words.
-
-    :param turns: the turns without their sound, conversation after conversation.
-    :param predictions: of the same turns, unlabelled; a turn without words and sound is not judged.
-    :param temperatures: float64 `[N, 1]`, what their logits are divided by for calibrated probabilities.
-    :param notes: what was not heard or read.
-    """
-
-    turns: tuple[Utterance, ...]
-    predictions: Predictions
-    temperatures: NDArray[np.float64]
-    notes: tuple[str, ...]
-
-
 class Pipeline:
     """A model ready for use: give it recordings, transcripts or `Conversation`s.
 
-    Whisper recognises words by CTranslate2, in 8 bits; its encoder half runs in torch for the emotions, for
-    its layers are adapted.
+    It finds turns and words, lets a `Predictor` predict, and puts the predictions into words.
     """
 
     def __init__(self, model: ModelFolder, *, device: str = "cpu") -> None:
         self.model = model
         self.device = torch.device(device)
         self.whisper = load_whisper()
-        self.front_end = SpeechFrontend()
-        for module in (model.text_encoder, model.speech_encoder, model.mixture):
-            module.eval().to(self.device)
+        self.predictor = Predictor(model, device=self.device)
 
     @classmethod
     def from_pretrained(cls, model: str | Path = "mini", *, device: str = "auto") -> Self:
@@ -84,7 +58,7 @@ class Pipeline:
             raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("device 'cuda': no usable GPU here; use auto or cpu")
-        return cls(ModelFolder.load(model_folder(model)), device=device)
+        return cls(ModelFolder.from_pretrained(model), device=device)
 
     @property
     def labels(self) -> LabelSet:
@@ -97,8 +71,8 @@ class Pipeline:
         config = self.model.config
         return {
             "name": config.name,
-            "text_encoder": self.model.text_encoder.config.base,
-            "speech_encoder": config.speech_encoder.base,
+            "text_encoder": _encoder_name(self.predictor.text_encoder),
+            "speech_encoder": _encoder_name(self.predictor.speech_encoder),
             "languages": config.languages,
             "sha256": config.fingerprint,
             "uncertain_below": config.calibration.uncertain_below,
@@ -203,108 +177,60 @@ class Pipeline:
             path.stem, str(path), waveform.duration, tuple(turns), tuple(notes), waveform.outline()
         )
 
-    def judge(
-        self,
-        conversations: Iterable[Conversation],
-        *,
-        mode: Mode = "full",
-        together: bool = False,
-        total: int = 0,
-        progress: Progress = silent,
-    ) -> Judged:
-        """Judge many conversations together, of whatever length, for their numbers: to score or to study.
-
-        They are heard in groups of turns, whatever conversation those belong to, and judged in batches;
-        the result of each is as if it had been alone. Their sound is taken as it is needed, so that a
-        generator may load it.
-
-        :param conversations: with turns cut already; a turn without sound may carry statistics of it.
-        :param mode: see `mister_e.inference.predict.predict`.
-        :param together: whether they are all cut from one recording, and sound is relative to that.
-        :param total: turns in all, for the progress; 0 = not known.
-        :param progress: told of turns, as stages "hear", "read" and "predict".
-        :raises InputError: a recording cannot be read, or there is no such mode.
-        """
-        notes: list[str] = []
-        lengths: list[tuple[str, int]] = []
-
-        def turns() -> Iterator[Utterance]:
-            for one in conversations:
-                lengths.append((one.id, len(one)))
-                for turn in one:
-                    yield _shown(turn, mode)
-
-        heard = []
-        for turn in hear_turns(turns(), self.front_end, self.model.speech_encoder, notes):
-            heard.append(turn)
-            progress("hear", len(heard), total)
-        rest = iter(heard)
-        grouped = [(name, list(islice(rest, length))) for name, length in lengths]
-        return self._judge(grouped, notes, mode, together=together, progress=progress)
-
-    def _judge(
-        self,
-        conversations: Sequence[tuple[str, Sequence[HeardTurn]]],
-        notes: list[str],
-        mode: Mode = "full",
-        *,
-        together: bool = False,
-        progress: Progress = silent,
-    ) -> Judged:
-        """Read what was said, and ask the experts."""
-        progress("read", 0, 0)
-        model = self.model
-        embedded = embed_turns(
-            conversations, model.text_encoder, model.speech_encoder, notes, together=together
-        )
-        predictions = predict(model.mixture, embedded, mode=mode, progress=progress)
-        turns = tuple(turn.utterance for _, own in conversations for turn in own)
-        return Judged(turns, predictions, temperatures(model.config.calibration, predictions), tuple(notes))
-
     def _analyzed(
         self, name: str, utterances: Iterable[Utterance], notes: list[str], progress: Progress
     ) -> list[TurnAnalysis]:
-        """Judge one conversation and name what was said of each turn; those with nothing are left out."""
-        heard = list(hear_turns(utterances, self.front_end, self.model.speech_encoder, notes))
-        if not heard:
+        """Predict one conversation and name what was found of each turn; those with nothing are left out."""
+        encoded = list(self.predictor.encode(utterances, notes))
+        if not encoded:
             return []
-        progress("judge", 0, len(heard))
-        read: list[str] = []
-        judged = self._judge([(name, heard)], read)
-        there = judged.predictions.judged
-        silent_turns = [turn.id for turn, one in zip(judged.turns, there, strict=True) if not one]
+        progress("emotions", 0, len(encoded))
+        more: list[str] = []
+        found = self.predictor.predict_encoded([(name, encoded)], more)
+        silent_turns = [
+            turn.id for turn, there in zip(found.turns, found.predictions.judged, strict=True) if not there
+        ]
         if silent_turns:
             notes.append(
                 f"{len(silent_turns)} turns without words or sound were left out: {_shortened(silent_turns)}"
             )
-        notes += read
-        progress("judge", len(heard), len(heard))
-        return self._named(judged)
+        notes += more
+        progress("emotions", len(encoded), len(encoded))
+        return self._named(found)
 
-    def _named(self, judged: Judged) -> list[TurnAnalysis]:
-        """Put the judged turns of a model into words."""
-        predictions = judged.predictions
-        # a model folder has all experts and weighs them
-        assert predictions.experts is not None
+    def _named(self, found: TurnPredictions) -> list[TurnAnalysis]:
+        """Put the predictions of turns into words."""
+        predictions = found.predictions
+        assert predictions.experts is not None  # a mixture has them
         assert predictions.present is not None
-        assert predictions.gate is not None
-        temperature = torch.from_numpy(judged.temperatures)
+        temperature = torch.from_numpy(found.temperatures)
         probabilities = (torch.from_numpy(predictions.logits).double() / temperature).softmax(-1)
         experts = (torch.from_numpy(predictions.experts).double() / temperature[:, None]).softmax(-1)
-        gate = torch.from_numpy(predictions.gate).double()
-        gate = gate / gate.sum(-1, keepdim=True)  # float32 sums to 1 within 1e-7 only
         present = torch.from_numpy(predictions.present)
+        assert predictions.shown is not None
+        shown = [dict(zip(MODALITIES, row, strict=True)) for row in predictions.shown.tolist()]
+        if predictions.gate is None:  # a model that weighs no experts
+            gate = torch.zeros(present.shape, dtype=torch.float64)
+        else:
+            gate = torch.from_numpy(predictions.gate).double()
+            # float32 sums to 1 within 1e-7 only
+            gate = gate / gate.sum(-1, keepdim=True)
         return [
-            self._turn(judged.turns[i], probabilities[i], experts[i], gate[i], present[i])
+            self._turn(found.turns[i], probabilities[i], experts[i], gate[i], present[i], shown[i])
             for i in predictions.judged.nonzero()[0].tolist()
         ]
 
     def _turn(
-        self, utterance: Utterance, probabilities: Tensor, experts: Tensor, gate: Tensor, present: Tensor
+        self,
+        utterance: Utterance,
+        probabilities: Tensor,
+        experts: Tensor,
+        gate: Tensor,
+        present: Tensor,
+        shown: Mapping[str, bool],
     ) -> TurnAnalysis:
         scores = self.labels.scores(probabilities.tolist())
         emotion = max(scores, key=lambda label: scores[label])
-        heard, read, _ = present.tolist()
         return TurnAnalysis(
             id=utterance.id,
             start=utterance.start,
@@ -319,17 +245,14 @@ class Pipeline:
                 for k, name in enumerate(EXPERTS)
             },
             gate=dict(zip(EXPERTS, gate.tolist(), strict=True)),
-            missing=tuple(name for name, there in (("speech", heard), ("text", read)) if not there),
+            missing=tuple(name for name in ("speech", "text") if not shown[name]),
             uncertain=scores[emotion] < self.model.config.calibration.uncertain_below,
         )
 
 
-def _shown(turn: Utterance, mode: Mode) -> Utterance:
-    """Take away what a mode does without, so that nothing is heard or read for nothing."""
-    if mode == "text-only":
-        custom = {name: value for name, value in turn.custom.items() if name != "features"}
-        return replace(turn, audio=None, custom=custom)
-    return replace(turn, text=None) if mode == "speech-only" else turn
+def _encoder_name(encoder: UtteranceEncoder | None) -> str | None:
+    """What an encoder stands on, or its kind; None = the model has none."""
+    return None if encoder is None else str(getattr(encoder.config, "base", encoder.kind))
 
 
 def _shortened(names: Sequence[str], most: int = 5) -> str:

@@ -42,6 +42,7 @@ def _app() -> typer.Typer:
         check,
         embed,
         evaluate,
+        export,
         finetune,
         models,
         prepare,
@@ -64,6 +65,7 @@ def _app() -> typer.Typer:
     app.command(epilog=finetune.EPILOG)(finetune.finetune)
     app.command(epilog=embed.EPILOG)(embed.embed)
     app.command(epilog=train.EPILOG)(train.train)
+    app.command(epilog=export.EPILOG)(export.export)
     app.command(epilog=ablate.EPILOG)(ablate.ablate)
     app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
     app.command(epilog=baselines.EPILOG)(baselines.baselines)

@@ -1,7 +1,8 @@
 """What every utterance encoder is: turns in, one embedding a turn out, by one preprocessing.
 
 Fine-tuning, embedding and use all go the same way: `examples` cuts conversations into what is read
-at once, `collate` pads some of them to a batch, `forward` embeds the turns of the batch.
+at once, `collate` pads some of them to a batch, `forward` embeds the turns of the batch. Without gradients,
+`encode_batch` does the same, and leaves what is relative to the whole recording to `embed_recording`.
 """
 
 from __future__ import annotations
@@ -41,14 +42,20 @@ class Example:
 class UtteranceEncoder(nn.Module, ABC):
     """Base of all encoders; `dim` is the width of an embedding.
 
+    Use goes in two steps, so that a long recording need not stay in memory: `encode_turns` gives what is
+    kept of each turn when its sound is let go, `embed_recording` makes the embeddings out of what was kept
+    of all turns of a recording. For most kinds the first gives the embeddings already.
+
     A subclass sets `config` (a pydantic model with `base` and `classes`), `dim` and `classify`.
     """
 
     modality: ClassVar[Modality]
-    #: Name of the class in `encoder.json`; see `mister_e.encoders.load_encoder`.
+    #: Name of the class in `encoder.json`; see `mister_e.encoders.registry`.
     kind: ClassVar[str]
     #: Cost of a batch that suits this machine, in the unit of `Example.cost`.
     batch_cost: ClassVar[int]
+    #: Whether an embedding depends on the other turns of its recording, see `embed_recording`.
+    recording_relative: ClassVar[bool] = False
     config: Any
     dim: int
     classify: nn.Module | None
@@ -103,6 +110,66 @@ class UtteranceEncoder(nn.Module, ABC):
     @abstractmethod
     def identity(self) -> str:
         """What embeddings are keyed by: 64 hexadecimal digits over configuration, base and weights."""
+
+    @property
+    def feature_dim(self) -> int:
+        """Width F of what `encode_turns` keeps of a turn."""
+        return self.dim
+
+    @property
+    def max_seconds(self) -> float | None:
+        """Seconds of a turn that are encoded at most; None = the encoder takes no sound."""
+        return None
+
+    @torch.inference_mode()
+    def encode_batch(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        """Encode the R turns of examples, in their order.
+
+        :param examples: of `examples`, at least one.
+        :return: float32 `[R, F]`, and bool `[R]`, False = the modality turned out to be missing.
+        """
+        device = device_of(self)
+        inputs = {name: value.to(device) for name, value in self.collate(examples).items()}
+        count = sum(len(example.turns) for example in examples)
+        absent = inputs.pop("absent", torch.zeros(count, dtype=torch.bool)).cpu()
+        return self(**inputs).float().cpu(), ~absent
+
+    def encode_turns(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        budget: int | None = None,
+        progress: Progress = silent,
+    ) -> tuple[Tensor, Tensor]:
+        """Give what is kept of turns when their sound is let go.
+
+        :param conversations: N turns together.
+        :param budget: cost of a batch; None = `batch_cost`.
+        :param progress: told of turns, as stage "embed".
+        :return: float32 `[N, F]`, and bool `[N]`, False = the modality is missing (a row of zeros).
+        """
+        count = sum(len(conversation) for conversation in conversations)
+        features, present = torch.zeros(count, self.feature_dim), torch.zeros(count, dtype=torch.bool)
+        done = 0
+        for chosen, batch, there in encode_batches(self, self.examples(conversations), budget):
+            turns = [turn for example in chosen for turn in example.turns]
+            features[turns] = torch.where(there[:, None], batch, 0.0)
+            present[turns] = there
+            done += len(turns)
+            progress("embed", done, count)
+        return features, present
+
+    def embed_recording(self, features: Tensor) -> Tensor:
+        """Embed the turns of one recording: here, what was kept is the embedding.
+
+        :param features: float32 `[T, F]` of `encode_turns`: all turns of it that have the modality.
+        :return: float32 `[T, dim]`.
+        """
+        return features
+
+    def notes(self, conversations: Sequence[Conversation]) -> list[str]:
+        """Say what of turns is not encoded, in words for people; most encoders leave nothing out."""
+        return []
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Take what needs no gradient (a standardisation) from the training examples; most do nothing."""
@@ -171,6 +238,27 @@ def batches_by_cost(examples: Sequence[Example], budget: int) -> Iterator[list[i
         order = order[size:]
 
 
+def encode_batches(
+    encoder: UtteranceEncoder, examples: Sequence[Example], budget: int | None = None
+) -> Iterator[tuple[list[Example], Tensor, Tensor]]:
+    """Encode examples in batches of like cost, with dropout off.
+
+    :param encoder: any; its mode of training is as before at the end.
+    :param examples: any number.
+    :param budget: cost of a batch; None = the encoder's `batch_cost`.
+    :return: of each batch its examples, and of their R turns float32 `[R, F]` and bool `[R]` (see
+        `UtteranceEncoder.encode_batch`).
+    """
+    training = encoder.training
+    encoder.eval()
+    try:
+        for batch in batches_by_cost(examples, budget or encoder.batch_cost):
+            chosen = [examples[number] for number in batch]
+            yield chosen, *encoder.encode_batch(chosen)
+    finally:
+        encoder.train(training)
+
+
 def embed(
     encoder: UtteranceEncoder,
     conversations: Sequence[Conversation],
@@ -178,7 +266,7 @@ def embed(
     budget: int | None = None,
     progress: Progress = silent,
 ) -> tuple[Tensor, Tensor]:
-    """Embed every turn, in batches of like length.
+    """Embed every turn, each conversation as a recording of its own.
 
     :param encoder: any.
     :param conversations: N turns together.
@@ -186,7 +274,7 @@ def embed(
     :param progress: told of turns, as stage "embed".
     :return: float32 `[N, dim]`, and bool `[N]`, False = the modality is missing (a row of zeros).
     """
-    count = sum(len(one) for one in conversations)
+    count = sum(len(conversation) for conversation in conversations)
     return embed_examples(encoder, encoder.examples(conversations), count, budget=budget, progress=progress)
 
 
@@ -201,22 +289,40 @@ def embed_examples(
 ) -> tuple[Tensor, Tensor]:
     """Embed the turns of examples; see `embed`.
 
+    :param examples: of an encoder that is relative to the recording, each holds the turns of one.
     :param count: N, over which the turns of the examples are numbered.
     """
     result, present = torch.zeros(count, encoder.dim), torch.zeros(count, dtype=torch.bool)
-    training = encoder.training
-    encoder.eval()
-    device = device_of(encoder)
     done = 0
-    for batch in batches_by_cost(examples, budget or encoder.batch_cost):
-        chosen = [examples[i] for i in batch]
-        inputs = {name: value.to(device) for name, value in encoder.collate(chosen).items()}
+    for chosen, features, there in encode_batches(encoder, examples, budget):
         turns = [turn for example in chosen for turn in example.turns]
-        absent = inputs.pop("absent", torch.zeros(len(turns), dtype=torch.bool)).cpu()
-        embedded = encoder(**inputs).float().cpu()
-        result[turns] = torch.where(absent[:, None], 0.0, embedded)
-        present[turns] = ~absent
+        lengths = [len(example.turns) for example in chosen]
+        result[turns] = embed_recordings(encoder, features, there, lengths)
+        present[turns] = there
         done += len(turns)
         progress("embed", done, count)
-    encoder.train(training)
     return result, present
+
+
+@torch.inference_mode()
+def embed_recordings(
+    encoder: UtteranceEncoder, features: Tensor, present: Tensor, lengths: Sequence[int]
+) -> Tensor:
+    """Embed the turns of recordings that stand one after the other.
+
+    :param encoder: any.
+    :param features: float32 `[N, F]` of `encode_turns`.
+    :param present: bool `[N]`.
+    :param lengths: turns of each recording, N together.
+    :return: float32 `[N, dim]`; zeros where the modality is missing.
+    """
+    result = torch.zeros(len(features), encoder.dim)
+    if not encoder.recording_relative:
+        lengths = [len(features)]
+    first = 0
+    for length in lengths:
+        own = (present[first : first + length]).nonzero().flatten() + first
+        if len(own):
+            result[own] = encoder.embed_recording(features[own]).float().cpu()
+        first += length
+    return result

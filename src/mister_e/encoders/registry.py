@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.errors import InputError
+from mister_e.experts import Modality
+from mister_e.pretrained import model_folder
 
 
 class Kind(NamedTuple):
@@ -61,20 +63,45 @@ def new_encoder(kind: str, config: BaseModel) -> UtteranceEncoder:
     return made
 
 
+def encoder_folder(folder: Path) -> Path:
+    """Find an encoder in its own folder, or in that of the run which made it.
+
+    :raises InputError: it is neither.
+    """
+    for place in (folder, folder / "encoder"):
+        if (place / "encoder.json").is_file():
+            return place
+    seeds = sorted(path.name for path in folder.glob("seed-*"))
+    hint = f"; it holds runs: name one, such as {folder / seeds[0]}" if seeds else ""
+    raise InputError(f"{folder}: no encoder there: it has no encoder.json, nor has its encoder/{hint}")
+
+
+def find_encoder(name: str, modality: Modality) -> Path:
+    """Find an encoder by what people call it.
+
+    :param name: folder of an encoder, of its run, or of a model; a bundled model, or a Hub id.
+    :param modality: which of a model's encoders.
+    :return: the encoder's folder.
+    :raises InputError: there is none, or it is of the other modality.
+    """
+    path = Path(name)
+    if path.is_dir() and not (path / modality / "encoder.json").is_file():
+        return encoder_folder(path)
+    folder = model_folder(name) / modality
+    if not (folder / "encoder.json").is_file():
+        raise InputError(f"{name}: that model has no {modality} encoder in a folder of its own")
+    return folder
+
+
 def load_encoder(folder: Path) -> UtteranceEncoder:
     """Read an encoder's folder, or that of the run which made it.
 
     :raises InputError: it is neither, or not whole.
     """
-    if (folder / "encoder" / "encoder.json").is_file():
-        folder = folder / "encoder"
+    folder = encoder_folder(folder)
     path = folder / "encoder.json"
     try:
         kind = json.loads(path.read_text(encoding="utf-8")).get("kind", "text")
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder}: no encoder there: it has no encoder.json, nor has its encoder/"
-        ) from None
     except (ValueError, AttributeError):
         raise InputError(f"{path}: not written by mister-e; get the folder again") from None
     return encoder_class(kind).load(folder)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +22,7 @@ from torch import Tensor
 from mister_e.conversation import Conversation
 from mister_e.corpora.base import SPLITS, Protocol
 from mister_e.corpora.store import Corpus
-from mister_e.encoders.base import Example, UtteranceEncoder, batches_by_cost, device_of
+from mister_e.encoders.base import Example, UtteranceEncoder, embed_recordings, encode_batches
 from mister_e.encoders.conversations import StoredConversation
 from mister_e.errors import InputError
 from mister_e.experts import Modality
@@ -30,9 +30,17 @@ from mister_e.files import replacing, write_text
 from mister_e.progress import Progress, silent
 
 FORMAT = 1
-FACTS = "store.json"
+METADATA = "store.json"
 #: Turns in a shard at least: what a kill may lose.
 SHARD = 1024
+
+
+class _Row(NamedTuple):
+    """What is kept of a turn: its embedding `[D]`, whether it was there, and what it was made of `[F]`."""
+
+    embedding: Tensor
+    present: bool
+    features: Tensor
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,9 @@ class Embedded:
 class EmbeddingStore:
     """The embeddings of one corpus by at most one encoder a modality."""
 
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, metadata: dict[str, Any]) -> None:
         self.folder = folder
-        self.facts = facts
+        self.metadata = metadata
 
     @classmethod
     def load(cls, folder: str | Path) -> EmbeddingStore:
@@ -58,17 +66,17 @@ class EmbeddingStore:
 
         :raises InputError: it is none, or of another version.
         """
-        path = Path(folder) / FACTS
+        path = Path(folder) / METADATA
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            version = facts["format"]
+            metadata = json.loads(path.read_text(encoding="utf-8"))
+            version = metadata["format"]
         except FileNotFoundError:
-            raise InputError(f"{folder}: no store there: it has no {FACTS}; run mister-e embed") from None
+            raise InputError(f"{folder}: no store there: it has no {METADATA}; run mister-e embed") from None
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{path}: not written by mister-e embed; embed again elsewhere") from None
         if version != FORMAT:
             raise InputError(f"{path}: format {version}, this version reads {FORMAT}; embed again elsewhere")
-        return cls(Path(folder), facts)
+        return cls(Path(folder), metadata)
 
     @classmethod
     def create(cls, folder: Path, corpus: Corpus) -> EmbeddingStore:
@@ -76,9 +84,9 @@ class EmbeddingStore:
 
         :raises InputError: the folder holds embeddings of another corpus.
         """
-        if (folder / FACTS).is_file():
+        if (folder / METADATA).is_file():
             store = cls.load(folder)
-            before, now = store.facts["corpus_sha256"], corpus.facts["table_sha256"]
+            before, now = store.metadata["corpus_sha256"], corpus.metadata["table_sha256"]
             if before != now:
                 raise InputError(
                     f"{folder}: holds embeddings of {store.protocol.name} {before[:12]}…, not of"
@@ -86,29 +94,29 @@ class EmbeddingStore:
                 )
             return store
         folder.mkdir(parents=True, exist_ok=True)
-        facts = {
+        metadata = {
             "format": FORMAT,
             "protocol": corpus.protocol.to_json(),
-            "corpus_sha256": corpus.facts["table_sha256"],
+            "corpus_sha256": corpus.metadata["table_sha256"],
             "encoders": {},
         }
-        store = cls(folder, facts)
-        store._write_facts()
+        store = cls(folder, metadata)
+        store._write_metadata()
         return store
 
     @cached_property
     def protocol(self) -> Protocol:
         """The protocol of its corpus."""
-        return Protocol.from_json(self.facts["protocol"])
+        return Protocol.from_json(self.metadata["protocol"])
 
     def dim(self, modality: Modality) -> int:
         """Width of the embeddings of a modality.
 
         :raises InputError: it has none.
         """
-        if modality not in self.facts["encoders"]:
+        if modality not in self.metadata["encoders"]:
             raise InputError(f"{self.folder}: it holds no {modality} embeddings; run mister-e embed for them")
-        return int(self.facts["encoders"][modality]["dim"])
+        return int(self.metadata["encoders"][modality]["dim"])
 
     def add(
         self,
@@ -154,7 +162,7 @@ class EmbeddingStore:
         if split is not None and split not in SPLITS:
             raise InputError(f"there is no split {split!r}: the splits are {', '.join(SPLITS)}")
         turns = self._turns()
-        if self.facts["encoders"] and not turns:
+        if self.metadata["encoders"] and not turns:
             raise InputError(f"{self.folder}: not all is embedded; run mister-e embed again")
         for one in turns:
             if split in (None, one["split"]):
@@ -171,23 +179,22 @@ class EmbeddingStore:
 
     def _claim(self, encoder: UtteranceEncoder, name: str) -> None:
         """One encoder a modality; one that embedded nothing gives way."""
-        before = self.facts["encoders"].get(encoder.modality)
+        before = self.metadata["encoders"].get(encoder.modality)
         if before is not None and before["identity"] != encoder.identity and self._rows(encoder.modality):
             raise InputError(
                 f"{self.folder}: its {encoder.modality} embeddings were made by"
                 f" {before['name'] or before['kind']} {before['identity'][:12]}…, not by"
                 f" {name or encoder.kind} {encoder.identity[:12]}…; choose another store"
             )
-        self.facts["encoders"][encoder.modality] = {
+        self.metadata["encoders"][encoder.modality] = {
             "name": name,
             "kind": encoder.kind,
             "identity": encoder.identity,
             "dim": encoder.dim,
             "config": encoder.config.model_dump(mode="json"),
         }
-        self._write_facts()
+        self._write_metadata()
 
-    @torch.inference_mode()
     def _compute(
         self,
         encoder: UtteranceEncoder,
@@ -198,38 +205,37 @@ class EmbeddingStore:
         progress: Progress,
     ) -> None:
         """Embed examples, and write a shard whenever there are turns for one."""
-        encoder.eval()
-        device = device_of(encoder)
         done, seen = 0, set(stored)
-        waiting: dict[str, tuple[Tensor, bool]] = {}
-        total = sum(len(one.turns) for one in todo)
-        for batch in batches_by_cost(todo, encoder.batch_cost):
-            chosen = [todo[i] for i in batch]
-            inputs = {name: value.to(device) for name, value in encoder.collate(chosen).items()}
+        waiting: dict[str, _Row] = {}
+        total = sum(len(example.turns) for example in todo)
+        for chosen, features, present in encode_batches(encoder, todo):
             turns = [turn for example in chosen for turn in example.turns]
-            absent = inputs.pop("absent", torch.zeros(len(turns), dtype=torch.bool)).tolist()
-            embedded = encoder(**inputs).float().cpu()
+            lengths = [len(example.turns) for example in chosen]
+            embeddings = embed_recordings(encoder, features, present, lengths)
             for row, turn in enumerate(turns):
                 key = keys[turn]
                 if key is not None and key not in seen:
                     seen.add(key)
-                    waiting[key] = (embedded[row], not absent[row])
+                    waiting[key] = _Row(embeddings[row], bool(present[row]), features[row])
             done += len(turns)
             progress("embed", done, total)
             if len(waiting) >= shard:
-                self._write_shard(encoder.modality, waiting)
+                self._write_shard(encoder, waiting)
                 waiting = {}
         if waiting:
-            self._write_shard(encoder.modality, waiting)
+            self._write_shard(encoder, waiting)
 
-    def _write_shard(self, modality: Modality, rows: dict[str, tuple[Tensor, bool]]) -> None:
-        folder = self.folder / modality
+    def _write_shard(self, encoder: UtteranceEncoder, rows: dict[str, _Row]) -> None:
+        folder = self.folder / encoder.modality
         folder.mkdir(exist_ok=True)
         number = 1 + max((int(path.stem) for path in folder.glob("*.safetensors")), default=-1)
         tensors = {
-            "embeddings": torch.stack([row for row, _ in rows.values()]),
-            "present": torch.tensor([present for _, present in rows.values()]),
+            "embeddings": torch.stack([row.embedding for row in rows.values()]),
+            "present": torch.tensor([row.present for row in rows.values()]),
         }
+        if encoder.recording_relative:
+            # so that a turn can be put into another recording, see `training.stage2.pairing`
+            tensors["features"] = torch.stack([row.features for row in rows.values()])
         with replacing(folder / f"{number:06d}.safetensors") as temporary:
             save_file(tensors, temporary, metadata={"keys": json.dumps(list(rows))})
         self.__dict__.pop("_index", None)
@@ -261,7 +267,7 @@ class EmbeddingStore:
     def _gather(self, modality: Modality, one: dict[str, Any]) -> tuple[Tensor | None, Tensor]:
         """Rows of a conversation's turns."""
         present = torch.zeros(len(one["ids"]), dtype=torch.bool)
-        if modality not in self.facts["encoders"]:
+        if modality not in self.metadata["encoders"]:
             return None, present
         if modality not in one:
             raise InputError(f"{self.folder}: not all {modality} is embedded; run mister-e embed again")
@@ -304,8 +310,8 @@ class EmbeddingStore:
                 self._open[path] = (shard.get_tensor("embeddings"), shard.get_tensor("present"))
         return self._open[path]
 
-    def _write_facts(self) -> None:
-        write_text(self.folder / FACTS, json.dumps(self.facts, indent=1, ensure_ascii=False) + "\n")
+    def _write_metadata(self) -> None:
+        write_text(self.folder / METADATA, json.dumps(self.metadata, indent=1, ensure_ascii=False) + "\n")
 
 
 def _counted(

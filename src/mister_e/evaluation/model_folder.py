@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from mister_e.encoders.base import UtteranceEncoder
 from mister_e.errors import InputError
 from mister_e.evaluation.label_mapping import LabelMap, narrowed
 from mister_e.evaluation.labelled import Labelled
@@ -19,7 +18,7 @@ from mister_e.evaluation.summary import Evaluation
 from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import MODES, Mode
 from mister_e.inference.predictions import Predictions
-from mister_e.pipeline import Pipeline
+from mister_e.inference.predictor import Predictor
 from mister_e.progress import Progress, silent
 
 #: Where a model folder's epochs and temperatures were chosen, as its card tells.
@@ -27,61 +26,60 @@ SELECTION = "validation data of its own"
 
 
 def evaluate_model(
-    pipeline: Pipeline, data: Labelled, *, mode: Mode = "full", progress: Progress = silent
+    predictor: Predictor, data: Labelled, *, mode: Mode = "full", progress: Progress = silent
 ) -> Evaluation:
     """Score a model folder.
 
     The model chooses among the classes that are there; what it would have chosen freely is told beside.
 
-    :param pipeline: with the model.
+    :param predictor: with the model.
     :param data: see `mister_e.evaluation.labelled.read_labelled`.
     :param mode: what the model is shown.
-    :param progress: told of turns, as stages "hear", "read" and "predict".
+    :param progress: told of turns, as stages "speech", "text" and "predict".
     :raises InputError: no class is one of the model's, or nothing can be read or scored in this mode.
     """
     if mode not in MODES:
         raise InputError(f"there is no mode {mode!r}: the modes are {', '.join(MODES)}")
-    mapped = LabelMap.of(data.counts, pipeline.labels, data.source)
+    mapped = LabelMap.of(data.counts, predictor.labels, data.source)
     protocol = ScoreProtocol(
-        data.protocol, data.split, mode, (), data.sha256, encoders(pipeline.model), selection=SELECTION
+        data.protocol, data.split, mode, (), data.sha256, encoders(predictor.model), selection=SELECTION
     )
-    judged = pipeline.judge(
+    found = predictor.predict(
         data.conversations(mapped.names, sound=mode != "text-only"),
         mode=mode,
         together=data.together,
         total=data.turns(mapped.names),
         progress=progress,
     )
-    labels = np.array([mapped.position(turn.label) for turn in judged.turns], dtype=np.int64)
-    predictions, present, choice = narrowed(replace(judged.predictions, labels=labels), mapped, data.source)
+    labels = np.array([mapped.position(turn.label) for turn in found.turns], dtype=np.int64)
+    predictions, present, choice = narrowed(replace(found.predictions, labels=labels), mapped, data.source)
     voices = data.voices
     card = score(
         predictions if voices is None else _by_voice(predictions, voices),
         present,
-        temperature=judged.temperatures,
+        temperature=found.temperatures,
         unit="conversation" if voices is None else "voice",
     )
     return Evaluation(
         protocol,
-        _facts(pipeline),
+        _metadata(predictor.model),
         {0: card},
-        name=pipeline.model.config.name,
+        name=predictor.model.config.name,
         choice=choice,
-        notes=(*data.notes, *_few(judged.notes), *_trained_on(pipeline.model, data)),
+        notes=(*data.notes, *_few(found.notes), *_trained_on(predictor.model, data)),
     )
 
 
 def encoders(model: ModelFolder) -> dict[str, dict[str, Any]]:
-    """What a model hears and reads with, as `ScoreProtocol` tells it."""
-    both: tuple[UtteranceEncoder, ...] = (model.text_encoder, model.speech_encoder)
+    """Encoders of a model, as `ScoreProtocol` tells them."""
     return {
         encoder.modality: {
-            "name": encoder.config.base,
+            "name": getattr(encoder.config, "base", encoder.kind),
             "kind": encoder.kind,
             "identity": encoder.identity,
             "dim": encoder.dim,
         }
-        for encoder in both
+        for encoder in model.encoders.values()
     }
 
 
@@ -95,9 +93,8 @@ def _by_voice(predictions: Predictions, voices: Mapping[str, str]) -> Prediction
     )
 
 
-def _facts(pipeline: Pipeline) -> dict[str, Any]:
+def _metadata(model: ModelFolder) -> dict[str, Any]:
     """What is said of the model."""
-    model = pipeline.model
     return {
         "name": model.config.name,
         "description": model.config.description,

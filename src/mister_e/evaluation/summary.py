@@ -13,6 +13,7 @@ from mister_e.evaluation.gate_statistics import GateStatistics
 from mister_e.evaluation.label_mapping import Choice
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import Scorecard
+from mister_e.experts import EXPERTS
 from mister_e.metrics.classification import class_scores, overall_scores
 from mister_e.metrics.reliability import Reliability
 from mister_e.metrics.summary import MeanStd, mean_std, mean_std_by_name
@@ -75,7 +76,8 @@ class Evaluation:
         cards = list(self.cards.values())
         shared = [name for name in self.first.experts if all(name in card.experts for card in cards)]
         return {
-            name: mean_std_by_name([_floats(overall_scores(card.experts[name])) for card in cards]) for name in shared
+            name: mean_std_by_name([_floats(overall_scores(card.experts[name])) for card in cards])
+            for name in shared
         }
 
     @property
@@ -129,3 +131,27 @@ class Evaluation:
 
 def _floats(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     return {name: float(value) for name, value in scores.items()}
+
+
+def card_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of an evaluation as a row of a model card; of several seeds, those of the first.
+
+    :param evaluation: JSON of `Evaluation.to_json`.
+    :return: `turns`, scores 0 to 100, their 95 % interval, F1 of each class, calibration error and mean
+        confidence 0 to 1, mean weights of the gate, and weighted F1 of each expert.
+    :raises KeyError: it is no evaluation.
+    """
+    card = next(iter(evaluation["seeds"].values()))
+    bins = [bin_ for bin_ in card["calibration"]["after"]["bins"] if bin_["turns"]]
+    scores, gate = card["scores"], (card["gate"] or {}).get("all")
+    interval = card["intervals"].get("weighted_f1")
+    return {
+        "turns": card["turns"],
+        **{name: round(scores[name], 2) for name in ("weighted_f1", "accuracy", "macro_f1")},
+        **({"interval": [round(edge, 1) for edge in interval]} if interval else {}),
+        "f1": {row["label"]: round(row["f1"], 2) for row in card["classes"] if row["support"]},
+        "ece": round(scores["ece"], 4),
+        "confidence": round(sum(b["turns"] * b["confidence"] for b in bins) / card["turns"], 3),
+        "gate": [round(gate[expert]["mean"], 3) for expert in EXPERTS] if gate else [],
+        "experts": {name: round(row["weighted_f1"], 2) for name, row in card["experts"].items()},
+    }

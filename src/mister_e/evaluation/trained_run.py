@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
+from mister_e.evaluation.ensemble import ensemble
 from mister_e.evaluation.html import render
 from mister_e.evaluation.plots import save_confusion, save_reliability
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import Scorecard, score
 from mister_e.evaluation.summary import Evaluation
 from mister_e.files import write_text
+from mister_e.inference.batch import needed_modalities
 from mister_e.inference.calibration import fit_temperature, temperatures
-from mister_e.inference.ensemble import ensemble
+from mister_e.inference.model_config import WEIGHTS, ModelConfig
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import Mode, predict
 from mister_e.inference.predictions import Predictions
 from mister_e.progress import Progress, silent
-from mister_e.training.mixture_folder import MixtureFacts, TrainedMixture, load_mixture
 from mister_e.training.runs import first_difference
 
 #: A line for every time that test was scored, in the folder of the run.
@@ -37,11 +39,11 @@ SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """What one seed says of a split, and its own temperatures."""
+class _SeedPredictions:
+    """Predictions of one seed for a split, and its own temperatures."""
 
     predictions: Predictions
-    trained: TrainedMixture
+    trained: ModelFolder
 
     @property
     def temperature(self) -> NDArray[np.float64]:
@@ -72,19 +74,19 @@ def evaluate_run(
         raise InputError(f"there is no split {split!r} to score: there are {' and '.join(SPLITS)}")
     seeds = load_seeds(run)
     for trained in seeds.values():
-        trained.check(store, mode)
-    judged = _judge(seeds, store, split, mode, progress)
+        check_store(trained, store, mode)
+    judged = _predict(seeds, store, split, mode, progress)
     labels = store.protocol.labels
     cards = {
         seed: score(one.predictions, labels, temperature=one.temperature) for seed, one in judged.items()
     }
     together = None
     if len(seeds) > 1:
-        chosen_by = judged if split == "validation" else _judge(seeds, store, "validation", mode, progress)
+        chosen_by = judged if split == "validation" else _predict(seeds, store, "validation", mode, progress)
         together = _ensemble(judged, chosen_by, store)
     evaluation = Evaluation(
         ScoreProtocol.of_store(store, split, mode=mode, seeds=tuple(seeds)),
-        _facts(seeds),
+        _metadata(seeds),
         cards,
         together,
     )
@@ -112,51 +114,100 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
     return paths
 
 
-def load_seeds(run: Path) -> dict[int, TrainedMixture]:
+def load_seeds(run: Path) -> dict[int, ModelFolder]:
     """Load the mixtures of a run.
 
     :param run: a folder of `mister-e train`, or that of one of its seeds.
     :return: seed to mixture, rising.
     :raises InputError: there is none, one of the seeds is not finished, or they are not of one recipe.
     """
-    folders = sorted(one for one in run.glob("seed-*") if one.is_dir())
+    folders = sorted(folder for folder in run.glob("seed-*") if folder.is_dir())
     if not folders:
-        trained = load_mixture(run)
-        return {trained.facts.seed: trained}
-    unfinished = [one for one in folders if not (one / "model" / "config.json").is_file()]
+        trained = ModelFolder.load(run, encoders=False)
+        return {_seed(trained): trained}
+    unfinished = [folder for folder in folders if not (folder / "model" / "config.json").is_file()]
     if unfinished:
         raise InputError(
             f"{unfinished[0]}: not finished; run mister-e train again, or evaluate a finished seed's folder"
         )
-    loaded = [load_mixture(one) for one in folders]
-    for one, folder in zip(loaded[1:], folders[1:], strict=True):
-        if field := first_difference(_shared(loaded[0].facts), _shared(one.facts)):
+    loaded = [ModelFolder.load(folder, encoders=False) for folder in folders]
+    for other, folder in zip(loaded[1:], folders[1:], strict=True):
+        if field := first_difference(_shared(loaded[0].config), _shared(other.config)):
             raise InputError(
                 f"{folder}: another {field[0]} than {folders[0].name}: seeds of one run differ in the seed"
                 " alone; evaluate each by its own folder"
             )
-    return {one.facts.seed: one for one in sorted(loaded, key=lambda one: one.facts.seed)}
+    return {_seed(trained): trained for trained in sorted(loaded, key=_seed)}
 
 
-def _shared(facts: MixtureFacts) -> dict[str, Any]:
+def check_store(trained: ModelFolder, store: EmbeddingStore, mode: str = "full") -> None:
+    """Refuse a store of other encoders or labels than a mixture was trained on.
+
+    So is the same corpus, prepared otherwise: its test split may hold what was trained on here.
+
+    :param trained: the mixture, of a run or of a model folder.
+    :param mode: what the mixture will be shown: "text-only" needs no embeddings of speech.
+    :raises InputError: names both.
+    """
+    labels, training = trained.labels, trained.config.training
+    if store.protocol.labels != labels:
+        raise InputError(
+            f"{store.folder}: its labels are {', '.join(store.protocol.labels)},"
+            f" the model's are {', '.join(labels)}"
+        )
+    before, now = training.get("corpus_sha256", ""), store.metadata["corpus_sha256"]
+    protocol = training.get("protocol") or {}
+    if before != now and protocol.get("corpus") == store.protocol.corpus:
+        raise InputError(
+            f"{store.folder}: it is of {store.protocol.name} {now[:12]}…, the model was trained on"
+            f" {protocol['name']} {before[:12]}…: the same corpus, prepared otherwise, whose"
+            " test split may hold turns that were trained on; use the store that it was trained on"
+        )
+    for modality in needed_modalities(trained.config.mixture):
+        ours, theirs = trained.config.encoders.get(modality), store.metadata["encoders"].get(modality)
+        other = "text" if modality == "speech" else "speech"
+        if ours is not None and theirs is None and mode != f"{other}-only":
+            raise InputError(
+                f"{store.folder}: it holds no {modality} embeddings, which the model was trained on;"
+                f" run mister-e embed for them, or evaluate with --mode {other}-only"
+            )
+        if ours is not None and theirs is not None and ours.identity != theirs["identity"]:
+            raise InputError(
+                f"{store.folder}: its {modality} embeddings are by"
+                f" {theirs['name'] or theirs['kind']} {theirs['identity'][:12]}…,"
+                f" the model was trained on those by {ours.called};"
+                " use the store that it was trained on"
+            )
+
+
+def _seed(trained: ModelFolder) -> int:
+    return int(trained.config.training.get("seed", 0))
+
+
+def _shared(config: ModelConfig) -> dict[str, Any]:
     """What the seeds of one run have in common."""
-    shared = facts.model_dump(mode="json", include={"labels", "model", "loss", "corpus_sha256"})
-    return shared | {"encoders": {name: one["identity"] for name, one in facts.encoders.items()}}
+    return {
+        "labels": config.labels,
+        "model": config.mixture.model_dump(mode="json"),
+        "loss": config.training.get("loss"),
+        "corpus_sha256": config.training.get("corpus_sha256"),
+        "encoders": {modality: encoder.identity for modality, encoder in config.encoders.items()},
+    }
 
 
-def _judge(
-    seeds: Mapping[int, TrainedMixture], store: EmbeddingStore, split: str, mode: Mode, progress: Progress
-) -> dict[int, _Judged]:
-    """Let every seed judge a split."""
+def _predict(
+    seeds: Mapping[int, ModelFolder], store: EmbeddingStore, split: str, mode: Mode, progress: Progress
+) -> dict[int, _SeedPredictions]:
+    """Predictions of every seed for a split."""
     conversations = list(store.conversations(split))
     return {
-        seed: _Judged(predict(trained, conversations, mode=mode, progress=progress), trained)
+        seed: _SeedPredictions(predict(trained.mixture, conversations, mode=mode, progress=progress), trained)
         for seed, trained in seeds.items()
     }
 
 
 def _ensemble(
-    judged: Mapping[int, _Judged], chosen_by: Mapping[int, _Judged], store: EmbeddingStore
+    judged: Mapping[int, _SeedPredictions], chosen_by: Mapping[int, _SeedPredictions], store: EmbeddingStore
 ) -> Scorecard:
     """Score the seeds as one. A mean is less confident than its parts: validation gives it a temperature."""
     together, validation = (
@@ -171,18 +222,21 @@ def _ensemble(
     return score(together, store.protocol.labels, temperature=temperature)
 
 
-def _facts(seeds: Mapping[int, TrainedMixture]) -> dict[str, Any]:
+def _metadata(seeds: Mapping[int, ModelFolder]) -> dict[str, Any]:
     """What is said of the model: what the seeds share, and what tells them apart."""
     first = next(iter(seeds.values()))
-    facts = first.facts
+    config = first.config
     return {
-        "recipe": facts.recipe,
-        "trained by": f"mister-e {facts.version}",
-        "parameters": sum(weight.numel() for weight in first.model.parameters()),
-        "sizes": facts.model.model_dump(mode="json"),
-        "loss": facts.loss,
-        "training": facts.train,
-        "weights": {f"seed {seed}": one.facts.files["model.safetensors"] for seed, one in seeds.items()},
+        "recipe": config.training.get("recipe"),
+        "trained by": f"mister-e {config.version}",
+        "parameters": sum(weight.numel() for weight in first.mixture.parameters()),
+        "sizes": config.mixture.model_dump(mode="json"),
+        "loss": config.training.get("loss"),
+        "training": config.training.get("train"),
+        "weights": {
+            f"seed {seed}": trained.config.files.get(WEIGHTS) or trained.config.files.get("model.safetensors")
+            for seed, trained in seeds.items()
+        },
     }
 
 

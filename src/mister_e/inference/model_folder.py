@@ -1,167 +1,205 @@
-"""A model is a folder: what it holds, how it is written, and what is checked when it is read."""
+"""A model is a folder: `config.json`, `mixture.safetensors`, `text/`, `speech/` and a card (`README.md`).
+
+`mister-e train` writes one without its encoders, `mister-e export` adds them. This module alone reads and
+writes it; folders of older formats are read through `former_formats`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from mister_e.encoders.speech.whisper import WhisperEncoder, WhisperEncoderConfig
-from mister_e.encoders.text.encoder import TextEncoder
+from mister_e.encoders.base import UtteranceEncoder
+from mister_e.encoders.registry import load_encoder
 from mister_e.errors import InputError
-from mister_e.files import replacing, sha256, write_text
+from mister_e.experts import Modality
+from mister_e.files import replacing
+from mister_e.inference.batch import needed_modalities
 from mister_e.inference.calibration import Calibration
+from mister_e.inference.former_formats import FORMER, WHOLE
+from mister_e.inference.model_config import CONFIG, FORMAT, WEIGHTS, ModelConfig, read_config, write_config
 from mister_e.labels import LabelSet
 from mister_e.model import MisterE
-from mister_e.model.config import MixtureConfig
+from mister_e.pretrained import model_folder
 from mister_e.pretrained.weights import load_strictly, verify
-
-FORMAT = 2
-
-#: What every folder holds. Beside adapters on a frozen base there is no `text/config.json` or tokenizer.
-READ = ("model.safetensors", "text/encoder.json", "text/model.safetensors")
-
-
-class FolderConfig(BaseModel):
-    """The `config.json` of a model folder.
-
-    :param format: version of this layout.
-    :param name: what people call the model.
-    :param description: one sentence.
-    :param languages: languages that it is meant for.
-    :param labels: label names in the order of the logits.
-    :param mixture: sizes of the mixture.
-    :param speech_encoder: sizes of the speech encoder and the name of its frozen base.
-    :param calibration: temperatures, and the confidence below which a turn is uncertain.
-    :param training: protocol: corpora, splits, seeds, selection.
-    :param scores: what the test splits gave.
-    :param terms: what it may be used for.
-    :param files: SHA-256 of every weight and tokenizer file, by path inside the folder.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int = FORMAT
-    name: str
-    description: str
-    languages: list[str]
-    labels: list[str]
-    mixture: MixtureConfig
-    speech_encoder: WhisperEncoderConfig
-    calibration: Calibration = Calibration()
-    training: dict[str, Any] = {}
-    scores: dict[str, Any] = {}
-    terms: str = ""
-    files: dict[str, str] = {}
-
-    @property
-    def fingerprint(self) -> str:
-        """One SHA-256 over the hashes of all files: the weights and nothing else decide it."""
-        listed = "".join(f"{self.files[name]}  {name}\n" for name in sorted(self.files))
-        return hashlib.sha256(listed.encode()).hexdigest()
-
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> Self:
-        if len(self.labels) != self.mixture.classes:
-            raise ValueError(f"{len(self.labels)} labels, but the mixture has {self.mixture.classes} classes")
-        if self.speech_encoder.embedding_dim != self.mixture.speech_dim:
-            raise ValueError(
-                f"speech embeddings have {self.speech_encoder.embedding_dim} numbers,"
-                f" but the mixture takes {self.mixture.speech_dim}"
-            )
-        return self
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """Everything that a model folder holds, in memory."""
+    """Everything that a model folder holds, in memory.
 
-    config: FolderConfig
-    text_encoder: TextEncoder
-    speech_encoder: WhisperEncoder
+    :param config: what it says of itself.
+    :param mixture: the experts and their gate.
+    :param encoders: by modality; one that no expert needs, or that a run does not hold, is not there.
+    """
+
+    config: ModelConfig
     mixture: MisterE
+    encoders: Mapping[Modality, UtteranceEncoder] = field(default_factory=dict)
 
     @property
     def labels(self) -> LabelSet:
-        """The emotions that the model can tell."""
+        """The emotions that the model can tell, in the order of the logits."""
         return LabelSet.from_json(self.config.labels)
 
-    def save(self, folder: Path, *, dtype: torch.dtype = torch.float16) -> None:
-        """Write the folder; `config.json` last, so that half a folder is never taken for a whole one.
-
-        :param folder: made where it is missing.
-        :param dtype: precision of the weights on disk.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").unlink(missing_ok=True)
-        self.text_encoder.save(folder / "text", dtype=dtype)
-        weights = {
-            f"speech_encoder.{name}": value for name, value in self.speech_encoder.state_dict().items()
-        }
-        weights |= {f"mixture.{name}": value for name, value in self.mixture.state_dict().items()}
-        with replacing(folder / "model.safetensors") as temporary:
-            save_file({name: value.to(dtype).contiguous() for name, value in weights.items()}, temporary)
-        written = sorted(p for p in folder.rglob("*") if p.suffix in {".safetensors", ".json"})
-        files = {path.relative_to(folder).as_posix(): sha256(path) for path in written}
-        config = self.config.model_copy(update={"files": files})
-        write_text(folder / "config.json", config.model_dump_json(indent=2) + "\n")
+    @property
+    def calibration(self) -> Calibration:
+        """Temperatures for each set of modalities that a turn has."""
+        return self.config.calibration
 
     @classmethod
-    def load(cls, folder: Path) -> ModelFolder:
+    def load(cls, folder: str | Path, *, encoders: bool = True) -> ModelFolder:
         """Read a folder, verify its files, and fill the modules strictly.
 
-        :param folder: written by `save`.
-        :raises InputError: a file is missing, damaged or of another version, or a weight is
-            missing or unexpected.
+        :param folder: a model folder; without encoders also a run of one seed, or a seed's folder in a run.
+        :param encoders: False = the mixture alone, as evaluation on stored embeddings needs it.
+        :raises InputError: a file is missing, damaged or of an unknown version, a weight is missing or
+            unexpected, an encoder is another one than the mixture was trained with, or there is none.
         """
+        folder = find_config(Path(folder))
         config = read_config(folder)
-        unsigned = [name for name in READ if name not in config.files]
-        if unsigned:
-            raise InputError(f"{folder / 'config.json'}: field 'files' lacks the SHA-256 of {unsigned[0]}")
-        verify(folder, config.files)
-        path = folder / "model.safetensors"
-        try:
-            weights = load_file(path)
-        except (SafetensorError, FileNotFoundError) as error:
+        lacking = [
+            modality
+            for modality in needed_modalities(config.mixture)
+            if not (folder / modality / "encoder.json").is_file() and config.format != WHOLE
+        ]
+        if encoders and lacking:
+            options = " ".join(f"--{modality} ENCODER" for modality in needed_modalities(config.mixture))
             raise InputError(
-                f"{path}: cannot be read as safetensors ({error}); get the folder again"
-            ) from None
-        speech_encoder, mixture = WhisperEncoder(config.speech_encoder), MisterE(config.mixture)
-        parts = torch.nn.ModuleDict({"speech_encoder": speech_encoder, "mixture": mixture})
-        load_strictly(parts, weights, path)
-        text_encoder = TextEncoder.load(folder / "text")
-        if text_encoder.dim != config.mixture.text_dim:
-            raise InputError(
-                f"{folder}: text embeddings have {text_encoder.dim} numbers,"
-                f" but the mixture takes {config.mixture.text_dim}"
+                f"{folder}: a trained mixture without its {' and '.join(lacking)} encoder: run"
+                f" mister-e export {run_of(folder)} {options} -o MODEL, and use MODEL"
             )
-        return cls(config, text_encoder.eval(), speech_encoder.eval(), mixture.eval())
+        if WEIGHTS not in config.files and config.format == FORMAT:
+            raise InputError(f"{folder / CONFIG}: field 'files' lacks the SHA-256 of {WEIGHTS}")
+        verify(folder, config.files if encoders else {n: h for n, h in config.files.items() if "/" not in n})
+        mixture = MisterE(config.mixture)
+        if config.format != FORMAT:
+            speech = config.encoders["speech"].config if "speech" in config.encoders else {}
+            weights, former = FORMER[config.format](folder, speech, _read_weights, encoders=encoders)
+            load_strictly(mixture, weights, folder / "model.safetensors")
+            return cls(config, mixture.eval(), former)
+        load_strictly(mixture, _read_weights(folder / WEIGHTS), folder / WEIGHTS)
+        loaded: dict[Modality, UtteranceEncoder] = {}
+        for modality in needed_modalities(config.mixture) if encoders else ():
+            loaded[modality] = load_encoder(folder / modality).eval()
+            check_identity(config, modality, loaded[modality], str(folder / modality))
+        return cls(config, mixture.eval(), loaded)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> ModelFolder:
+        """Load a model by name.
+
+        :param name: a bundled name, a model folder, or a Hugging Face Hub id.
+        :raises InputError: there is no such model, or its folder is damaged.
+        """
+        return cls.load(model_folder(name))
+
+    def save_pretrained(
+        self, save_directory: str | Path, *, push_to_hub: bool = False, repo_id: str | None = None, **hub: Any
+    ) -> None:
+        """Write the folder; `config.json` last, so that half a folder is never taken for a whole one.
+
+        :param save_directory: made where it is missing.
+        :param push_to_hub: also upload it.
+        :param repo_id: the repository on the Hub; None = the name of the folder.
+        :param hub: see `push_to_hub`.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).unlink(missing_ok=True)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.mixture.state_dict().items()}
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file(state, temporary)
+        for modality, encoder in self.encoders.items():
+            encoder.save(folder / modality)
+        write_config(folder, self.config.model_copy(update={"mixture": self.mixture.config}))
+        if push_to_hub:
+            self.push_to_hub(repo_id or folder.name, **hub)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Add a mister-e model",
+        create_pr: bool = False,
+    ) -> str:
+        """Upload the folder to the Hugging Face Hub.
+
+        :param repo_id: `owner/name`; made where it is missing.
+        :param private: of a new repository.
+        :param token: None = that of `hf auth login`.
+        :param commit_message: of the upload.
+        :param create_pr: as a pull request.
+        :return: the address of the commit.
+        """
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            made = api.upload_folder(
+                repo_id=repository, folder_path=folder, commit_message=commit_message, create_pr=create_pr
+            )
+        return str(made)
 
 
-def read_config(folder: Path) -> FolderConfig:
-    """Read and check the `config.json` of a model folder.
+def find_config(folder: Path) -> Path:
+    """Find the model folder that a folder of training means.
 
-    :raises InputError: it is missing, not JSON, or a field is unknown, missing or wrong.
+    :param folder: a model folder, a seed's folder (`model` in it is meant), or a run of one seed.
+    :raises InputError: several seeds are in it, or none that is finished.
     """
-    path = folder / "config.json"
+    if (folder / "model" / CONFIG).is_file():
+        return folder / "model"
+    seeds = sorted(path for path in folder.glob("seed-*") if path.is_dir())
+    if not seeds or (folder / CONFIG).is_file():
+        if (folder / "run.json").is_file() and not (folder / CONFIG).is_file():
+            raise InputError(f"{folder}: not finished: it has no model yet; run mister-e train again")
+        return folder
+    finished = [seed for seed in seeds if (seed / "model" / CONFIG).is_file()]
+    if not finished:
+        raise InputError(f"{folder}: not finished: no seed has a model yet; run mister-e train again")
+    if len(seeds) > 1:
+        raise InputError(f"{folder}: it holds runs of {len(seeds)} seeds: name one, such as {finished[0]}")
+    return finished[0] / "model"
+
+
+def run_of(folder: Path) -> Path:
+    """What a person calls the run whose `model` folder this is."""
+    return folder.parent if folder.name == "model" else folder
+
+
+def check_identity(config: ModelConfig, modality: Modality, encoder: UtteranceEncoder, name: str) -> None:
+    """Refuse an encoder that is not the one whose embeddings the mixture was trained on.
+
+    :raises InputError: names both.
+    """
+    if encoder.modality != modality:
+        raise InputError(f"{name}: is an encoder of {encoder.modality}, not of {modality}")
+    known = config.encoders.get(modality)
+    if known is not None and known.identity and known.identity != encoder.identity:
+        raise InputError(
+            f"{name}: is the {modality} encoder {encoder.kind} {encoder.identity[:12]}…, but the mixture was"
+            f" trained on embeddings by {known.called}; give that encoder, or embed and train with this one"
+        )
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a file of weights.
+
+    :raises InputError: it is missing or no safetensors.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; {folder} is not a model folder") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); get the folder again") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InputError(f"{path}: not a model folder of format {FORMAT}; update mister-e or the folder")
-    try:
-        return FolderConfig.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: field {field!r}: {first['msg']}") from None
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors ({error}); get the folder again") from None

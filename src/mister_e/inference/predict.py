@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -26,14 +26,6 @@ MODES: tuple[Mode, ...] = ("full", "past-only", "text-only", "speech-only")
 BATCH_TURNS = 2048
 
 
-class HasModel(Protocol):
-    """A mixture with whatever belongs to it."""
-
-    @property
-    def model(self) -> MisterE:
-        """The mixture."""
-
-
 class Piece(NamedTuple):
     """Turns of a conversation that are read together; from one on they are judged.
 
@@ -51,7 +43,7 @@ class Piece(NamedTuple):
 
 @torch.inference_mode()
 def predict(
-    mixture: MisterE | HasModel,
+    mixture: MisterE,
     conversations: Sequence[StoredConversation],
     *,
     mode: Mode = "full",
@@ -62,7 +54,7 @@ def predict(
 ) -> Predictions:
     """Judge every turn; the same whatever conversations come together.
 
-    :param mixture: a model, or what `load_mixture` gives.
+    :param mixture: the experts and their gate.
     :param conversations: with the embeddings that the model was trained on.
     :param mode: "full" = each turn in its whole conversation; "past-only" = from the turns up to it,
         as live use does; "text-only" and "speech-only" = as if the other modality had not been there.
@@ -75,7 +67,7 @@ def predict(
     :raises InputError: there is no such mode, the embeddings are of another width, or the window is
         no wider than its two overlaps.
     """
-    model = mixture if isinstance(mixture, MisterE) else mixture.model
+    model = mixture
     if mode not in MODES:
         raise InputError(f"there is no mode {mode!r}: the modes are {', '.join(MODES)}")
     width = window or Window().turns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,13 @@ class Predictions:
 
         :param temperature: what the logits are divided by.
         """
-        scaled = self.logits.astype(np.float64) / temperature
-        scaled -= scaled.max(1, keepdims=True)
-        exponentials = np.exp(scaled)
-        result: NDArray[np.float64] = exponentials / exponentials.sum(1, keepdims=True)
-        return result
+        return softmax(self.logits.astype(np.float64) / temperature)
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Probabilities `[N, C]` of logits `[N, C]`."""
+    scaled = logits.astype(np.float64)
+    scaled -= scaled.max(1, keepdims=True)
+    exponentials = np.exp(scaled)
+    result: NDArray[np.float64] = exponentials / exponentials.sum(1, keepdims=True)
+    return result

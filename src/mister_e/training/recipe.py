@@ -58,6 +58,9 @@ class Recipe(BaseModel):
     :param speech: the encoder of sound.
     :param mixture: the experts and their gate, trained on what the encoders give.
     :param seeds: one run each.
+    :param languages: codes of the languages that the model is meant for.
+    :param notes: what a user of the model should know besides, a sentence each.
+    :param terms: what the model may be used for.
     :param words: corpora whose words a bundled model learns, see `mister_e.training.mini`.
     """
 
@@ -69,6 +72,9 @@ class Recipe(BaseModel):
     speech: EncoderRecipe | None = None
     mixture: MixtureRecipe | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1)
+    languages: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    terms: str = ""
     words: tuple[Literal["meld", "emorynlp"], ...] = ("meld",)
 
     @field_validator("seeds")

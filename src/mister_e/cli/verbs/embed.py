@@ -11,11 +11,15 @@ from mister_e.cli.messages import exit_codes, say
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.errors import InputError
+from mister_e.experts import Modality
 
 if TYPE_CHECKING:
     from mister_e.corpora.store import Corpus
     from mister_e.encoders.base import UtteranceEncoder
     from mister_e.encoders.store import Embedded
+
+#: Where in a store the encoder lies that `--speech features` fitted.
+FITTED = "features-encoder"
 
 EPILOG = """
 **Examples**
@@ -64,9 +68,10 @@ def embed(
             from mister_e.encoders.store import EmbeddingStore
 
             corpus = Corpus.load(data)
+            names: dict[Modality, str | None] = {"text": text, "speech": speech}
             encoders = [
                 (name, _encoder(name, modality, corpus))
-                for modality, name in (("text", text), ("speech", speech))
+                for modality, name in names.items()
                 if name is not None
             ]
             store = EmbeddingStore.create(out, corpus)
@@ -74,10 +79,15 @@ def embed(
                 encoder.modality: store.add(corpus, encoder, name=name, progress=progress)
                 for name, encoder in encoders
             }
+            if speech == "features":
+                # it was fitted here and is nowhere else: mister-e export wants its folder
+                encoders[-1][1].save(out / FITTED)
         for modality, splits in done.items():
             to_stdout(render(modality, splits))
         if not quiet:
             say("wrote", str(out))
+            if speech == "features":
+                say("wrote", f"{out / FITTED}: the encoder that mister-e export --speech takes")
 
 
 def render(modality: str, splits: dict[str, Embedded]) -> str:
@@ -89,12 +99,10 @@ def render(modality: str, splits: dict[str, Embedded]) -> str:
     )
 
 
-def _encoder(name: str, modality: str, corpus: Corpus) -> UtteranceEncoder:
+def _encoder(name: str, modality: Modality, corpus: Corpus) -> UtteranceEncoder:
     """Find an encoder by what the user called it."""
     from mister_e.encoders.base import on_fastest_device
-    from mister_e.encoders.registry import load_encoder
-    from mister_e.inference.model_folder import ModelFolder
-    from mister_e.pretrained import model_folder
+    from mister_e.encoders.registry import find_encoder, load_encoder
 
     if modality == "speech" and name == "features":
         from mister_e.encoders.speech.features import FeaturesConfig, FeaturesEncoder
@@ -102,11 +110,7 @@ def _encoder(name: str, modality: str, corpus: Corpus) -> UtteranceEncoder:
         features = FeaturesEncoder.from_base(FeaturesConfig())
         features.fit(features.examples(list(corpus.conversations("train"))))
         return features
-    if (Path(name) / "encoder.json").is_file() or (Path(name) / "encoder").is_dir():
-        encoder = load_encoder(Path(name))
-    else:
-        model = ModelFolder.load(model_folder(name))
-        encoder = model.text_encoder if modality == "text" else model.speech_encoder
+    encoder = load_encoder(find_encoder(name, modality))
     if encoder.modality != modality:
         raise InputError(f"--{modality} {name}: that is an encoder of {encoder.modality}")
     return on_fastest_device(encoder)

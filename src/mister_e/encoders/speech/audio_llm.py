@@ -72,7 +72,7 @@ class AudioLLMEncoder(PretrainedSpeechEncoder):
         return cls(config, backbone, FAMILIES[settings.model_type](processor, settings, config.instruction))
 
     @property
-    def most_seconds(self) -> float:
+    def max_seconds(self) -> float:
         """Seconds of a turn that are heard at most: no more than the tower's window."""
         return min(self.config.max_seconds, self.prompt.seconds)
 

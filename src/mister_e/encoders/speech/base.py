@@ -85,15 +85,15 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
         return True
 
     @property
-    def most_seconds(self) -> float:
-        """Seconds of a turn that are heard at most."""
+    def max_seconds(self) -> float:
+        """Seconds of a turn that are encoded at most."""
         return float(self.config.max_seconds)
 
     @abstractmethod
     def read(self, sounds: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         """Make the backbone's inputs of sounds, each as if alone.
 
-        :param sounds: R turns at 16 kHz, 0.1 s to `most_seconds` each.
+        :param sounds: R turns at 16 kHz, 0.1 s to `max_seconds` each.
         """
 
     @abstractmethod
@@ -105,7 +105,7 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
 
     def cost_of(self, seconds: float) -> int:
         """Cost of a turn in milliseconds, whatever part of it is heard."""
-        return max(1, round(1000 * min(seconds, self.most_seconds)))
+        return max(1, round(1000 * min(seconds, self.max_seconds)))
 
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Give each turn that has a clip."""
@@ -129,7 +129,7 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
         heard = [
             sound_of(
                 example.content,
-                seconds=self.most_seconds,
+                seconds=self.max_seconds,
                 crop_seconds=self.config.crop_seconds,
                 random=random,
             )

@@ -1,20 +1,29 @@
-"""Numeric columns of a prepared table as a speech encoder: standardised on the training turns."""
+"""Numeric columns of a table as a speech encoder, standardised on the training turns.
+
+In use, where no table tells them, the columns that are prosody statistics are measured from the sound.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from mister_e.conversation import Conversation
+from mister_e.audio.format import LONGEST
+from mister_e.audio.prosody import STATISTICS
+from mister_e.conversation import Clip, Conversation
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.persistence import fill, read, write
+from mister_e.encoders.speech.frontend import measure_statistics
+from mister_e.encoders.speech.preprocess import sound_keys
 from mister_e.errors import InputError
 
 #: Standardised features beyond this many standard deviations are cut.
@@ -76,21 +85,39 @@ class FeaturesEncoder(UtteranceEncoder):
         """Start with nothing learned; `fit` comes first."""
         return cls(config)
 
-    def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
-        """Give each turn with features; the cost is 1.
+    @property
+    def max_seconds(self) -> float:
+        """Seconds of sound that are measured at most."""
+        return LONGEST
 
-        :raises InputError: a column that the encoder knows is nowhere in the conversations.
+    def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
+        """Give each turn with features, or with sound that they can be measured from; the cost is 1.
+
+        :raises InputError: a column that the encoder knows is nowhere in the conversations, and is none that
+            can be measured.
         """
-        turns = [turn for one in conversations for turn in one]
-        found = [turn.custom.get("features") for turn in turns]
-        known = {name for features in found if features for name in features}
+        turns = [turn for conversation in conversations for turn in conversation]
+        told = [turn.custom.get("features") for turn in turns]
+        known = {name for features in told if features for name in features}
         lacking = [name for name in self.config.names if name not in known]
         if lacking and known:
             raise InputError(
                 f"feature {lacking[0]!r} was there in training and is in none of these turns;"
                 " prepare the corpus with the same --features"
             )
-        return [Example((i,), 1, features) for i, features in enumerate(found) if features]
+        measured = bool(self.config.names) and not known
+        foreign = [name for name in self.config.names if name not in STATISTICS]
+        if measured and foreign and any(turn.audio is not None for turn in turns):
+            raise InputError(
+                f"feature {foreign[0]!r} is no statistic that can be measured from sound"
+                f" ({', '.join(STATISTICS)}): give a corpus that tells it, or take a model with another"
+                " speech encoder"
+            )
+        return [
+            Example((number,), 1, features or turn.audio)
+            for number, (turn, features) in enumerate(zip(turns, told, strict=True))
+            if features or (measured and turn.audio is not None)
+        ]
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Take columns, means and deviations (over the turns where a column is defined) from training turns.
@@ -99,11 +126,12 @@ class FeaturesEncoder(UtteranceEncoder):
         """
         if not examples:
             raise InputError("no turn of the training split has features: prepare with --features")
+        rows = _rows(examples)
         if not self.config.names:
-            names = sorted({name for one in examples for name in one.content})
+            names = sorted({name for row in rows if row for name in row})
             self.config = self.config.model_copy(update={"names": tuple(names)})
             self._build()
-        values = self._values(examples).astype(np.float64)
+        values = self._values(rows).astype(np.float64)
         defined = ~np.isnan(values)
         count = np.maximum(defined.sum(0), 1)
         mean = np.where(defined, values, 0).sum(0) / count
@@ -115,8 +143,13 @@ class FeaturesEncoder(UtteranceEncoder):
     def collate(
         self, examples: Sequence[Example], *, random: np.random.Generator | None = None
     ) -> dict[str, Tensor]:
-        """Stack features: `values` `[R, F]`, NaN = undefined."""
-        return {"values": torch.from_numpy(self._values(examples))}
+        """Stack features: `values` `[R, F]`, NaN = undefined, and `absent` `[R]`: silence was measured.
+
+        :raises InputError: a recording cannot be read.
+        """
+        rows = _rows(examples)
+        absent = torch.tensor([row is None for row in rows], dtype=torch.bool)
+        return {"values": torch.from_numpy(self._values(rows)), "absent": absent}
 
     def forward(self, values: Tensor) -> Tensor:
         """Embed features `[R, F]` to `[R, dim]`."""
@@ -127,13 +160,17 @@ class FeaturesEncoder(UtteranceEncoder):
         return embedded
 
     def content_keys(self, conversations: Sequence[Conversation]) -> list[str | None]:
-        """Hash the features of each turn."""
-        import hashlib
-
+        """Hash the features of each turn, or the sound that they are measured from."""
         keys: list[str | None] = [None] * sum(map(len, conversations))
+        sounds: list[str | None] | None = None
         for example in self.examples(conversations):
+            turn = example.turns[0]
+            if isinstance(example.content, Clip):
+                sounds = sound_keys(conversations) if sounds is None else sounds
+                keys[turn] = sounds[turn]
+                continue
             row = json.dumps([example.content.get(name) for name in self.config.names])
-            keys[example.turns[0]] = hashlib.sha256(row.encode()).hexdigest()
+            keys[turn] = hashlib.sha256(row.encode()).hexdigest()
         return keys
 
     @property
@@ -156,7 +193,22 @@ class FeaturesEncoder(UtteranceEncoder):
         fill(encoder, saved.weights, folder)
         return encoder
 
-    def _values(self, examples: Sequence[Example]) -> np.ndarray:
+    def _values(self, rows: Sequence[Mapping[str, float] | None]) -> NDArray[np.float32]:
+        """Lay features out as `[R, F]`; NaN = undefined."""
         names = self.config.names
-        rows = [[example.content.get(name, np.nan) for name in names] for example in examples]
-        return np.array(rows, dtype=np.float32).reshape(len(rows), len(names))
+        values = [[(row or {}).get(name, np.nan) for name in names] for row in rows]
+        return np.array(values, dtype=np.float32).reshape(len(rows), len(names))
+
+
+def _rows(examples: Sequence[Example]) -> list[Mapping[str, float] | None]:
+    """Features of examples as they are told, or measured from their sound; None = silence."""
+    return [
+        _measured(example.content) if isinstance(example.content, Clip) else example.content
+        for example in examples
+    ]
+
+
+def _measured(clip: Clip) -> dict[str, float] | None:
+    """Statistics of a clip by name; None = silence."""
+    row = measure_statistics(clip.load())
+    return None if row is None else dict(zip(STATISTICS, row.tolist(), strict=True))

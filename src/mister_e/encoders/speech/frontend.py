@@ -17,6 +17,7 @@ from mister_e.audio.level import normalise_level, speech_bounds
 from mister_e.audio.prosody import STATISTICS, prosody
 from mister_e.conversation import Clip, Utterance
 from mister_e.encoders.speech.whisper_layers import MELS, MOST_STATES
+from mister_e.errors import InputError
 from mister_e.files import replacing
 
 #: Less sound than this is no speech.
@@ -27,7 +28,7 @@ HOP = 160
 
 @dataclass(frozen=True)
 class AudioFeatures:
-    """What the front end hears in a turn.
+    """What the frontend extracts from the sound of a turn.
 
     :param mel: float32 `[M, 80]`, log-mel rows, 100 a second; None where only statistics are known.
     :param statistics: float32 `[8]` as `audio.prosody.STATISTICS`, intensity still absolute
@@ -55,22 +56,22 @@ class SpeechFrontend:
 
         self._mel = FeatureExtractor(feature_size=MELS)
 
-    def hear(self, turns: Sequence[NDArray[np.float32]]) -> list[AudioFeatures | None]:
+    def extract_features(self, turns: Sequence[NDArray[np.float32]]) -> list[AudioFeatures | None]:
         """Spectrograms and statistics of turns.
 
         :param turns: float32 `[N]` each, at `SAMPLE_RATE`.
         :return: one `AudioFeatures` a turn, in the given order; None for a turn with less than
             `MIN_SECONDS` of sound: its speech is missing.
         """
-        heard: list[AudioFeatures | None] = []
+        found: list[AudioFeatures | None] = []
         for samples in turns:
             sound = trim_silence(samples)
             audible = len(sound) >= MIN_SECONDS * SAMPLE_RATE
-            heard.append(AudioFeatures(self.mel(sound), prosody(sound).to_array()) if audible else None)
-        return heard
+            found.append(AudioFeatures(self.mel(sound), prosody(sound).to_array()) if audible else None)
+        return found
 
     def mel(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-mel spectrogram of a turn that `sounding` cut, at a normalised level.
+        """Log-mel spectrogram of a turn that `trim_silence` cut, at a normalised level.
 
         :param sound: float32 `[N]` at `SAMPLE_RATE`, at least `MIN_SECONDS`.
         :return: float32 `[M, 80]`, at most 3000 rows.
@@ -83,6 +84,17 @@ def trim_silence(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cut leading and trailing silence, and what is over Whisper's window of 30 s."""
     first, last = speech_bounds(samples)
     return samples[first:last][: int(LONGEST * SAMPLE_RATE)]
+
+
+def measure_statistics(samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Measure the prosody of a turn as the frontend does.
+
+    :param samples: float32 `[N]` at `SAMPLE_RATE`.
+    :return: float32 `[8]` as `audio.prosody.STATISTICS`, NaN = undefined; None = less than `MIN_SECONDS` of
+        sound: speech is missing.
+    """
+    sound = trim_silence(samples)
+    return prosody(sound).to_array() if len(sound) >= MIN_SECONDS * SAMPLE_RATE else None
 
 
 def centred(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -98,22 +110,22 @@ def centred(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-def save_features(path: Path, heard: Sequence[AudioFeatures | None]) -> None:
-    """Keep what was heard of some turns in a file, spectrograms in half precision.
+def save_features(path: Path, features: Sequence[AudioFeatures | None]) -> None:
+    """Keep the features of turns in a file, spectrograms in half precision.
 
     :param path: an `.npz`, written whole or not at all.
-    :param heard: N turns; None = speech is missing.
+    :param features: N turns; None = speech is missing.
     """
     silent = AudioFeatures(None, np.full(len(STATISTICS), np.nan, dtype=np.float32))
-    turns = [silent if turn is None else turn for turn in heard]
+    turns = [silent if turn is None else turn for turn in features]
     mels = [np.zeros((0, MELS), np.float32) if turn.mel is None else turn.mel for turn in turns]
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             mel=np.concatenate([np.zeros((0, MELS), np.float32), *mels]).astype(np.float16),
-            lengths=np.array([len(one) for one in mels], dtype=np.int64),
+            lengths=np.array([len(mel) for mel in mels], dtype=np.int64),
             statistics=np.array([turn.statistics for turn in turns], np.float32).reshape(-1, len(STATISTICS)),
-            missing=np.array([turn is None for turn in heard], dtype=bool),
+            missing=np.array([turn is None for turn in features], dtype=bool),
         )
 
 
@@ -123,8 +135,8 @@ def load_features(path: Path) -> list[AudioFeatures | None]:
         mels = np.split(stored["mel"].astype(np.float32), np.cumsum(stored["lengths"])[:-1])
         statistics, missing = stored["statistics"], stored["missing"]
     return [
-        None if gone else AudioFeatures(one if len(one) else None, row)
-        for one, row, gone in zip(mels, statistics, missing, strict=True)
+        None if gone else AudioFeatures(mel if len(mel) else None, row)
+        for mel, row, gone in zip(mels, statistics, missing, strict=True)
     ]
 
 
@@ -133,7 +145,7 @@ _USUAL_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
-class TurnSound:
+class TurnAudio:
     """What a turn brings: a clip, or the statistics that a table holds."""
 
     clip: Clip | None
@@ -141,9 +153,18 @@ class TurnSound:
 
     @classmethod
     def of(cls, turn: Utterance) -> Self | None:
-        """Take it from a turn; None = neither is there."""
+        """Take it from a turn; None = neither is there.
+
+        :raises InputError: the statistics are not numbers.
+        """
         features = turn.custom.get("features") or {}
-        known = {name: float(features[name]) for name in STATISTICS if features.get(name) is not None}
+        try:
+            known = {name: float(features[name]) for name in STATISTICS if features.get(name) is not None}
+        except (AttributeError, TypeError, ValueError):
+            raise InputError(
+                f"turn {turn.id}: custom 'features' are the names of statistics and their numbers,"
+                f" such as {STATISTICS[0]}"
+            ) from None
         return cls(turn.audio, known) if turn.audio is not None or known else None
 
     @property
@@ -156,18 +177,18 @@ class TurnSound:
         seconds = _USUAL_SECONDS if self.clip.end is None else self.clip.end - self.clip.start
         return 1 + int(seconds * SAMPLE_RATE / HOP)
 
-    def as_heard(self) -> AudioFeatures:
+    def to_features(self) -> AudioFeatures:
         """Statistics without sound."""
         return AudioFeatures(
             None, np.array([self.statistics.get(name, np.nan) for name in STATISTICS], np.float32)
         )
 
-    def key(self, heard: str | None) -> str:
+    def key(self, clip_key: str | None) -> str:
         """What the embedding depends on: the hash of the clip, or of the statistics.
 
-        :param heard: that of the clip; None = there is none.
+        :param clip_key: hash of the clip; None = there is none.
         """
-        return heard if heard is not None else digest([json.dumps(self.statistics, sort_keys=True)])
+        return clip_key if clip_key is not None else digest([json.dumps(self.statistics, sort_keys=True)])
 
 
 def digest(keys: Sequence[str | None]) -> str:

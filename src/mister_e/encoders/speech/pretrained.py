@@ -74,7 +74,7 @@ class SpeechModelEncoder(PretrainedSpeechEncoder):
         return self.config.frozen
 
     @property
-    def most_seconds(self) -> float:
+    def max_seconds(self) -> float:
         """Seconds of a turn that are heard at most: no more than the model's window."""
         return min(self.config.max_seconds, self.sound.window or self.config.max_seconds)
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from mister_e.audio.format import SAMPLE_RATE
+from mister_e.audio.format import LONGEST, SAMPLE_RATE
 from mister_e.audio.prosody import STATISTICS
 from mister_e.conversation import Conversation, Utterance
 from mister_e.encoders.backbones.loading import identify
@@ -23,7 +23,7 @@ from mister_e.encoders.speech.frontend import (
     HOP,
     AudioFeatures,
     SpeechFrontend,
-    TurnSound,
+    TurnAudio,
     centred,
     digest,
     load_features,
@@ -82,6 +82,7 @@ class WhisperEncoder(UtteranceEncoder):
     modality: ClassVar[Literal["speech"]] = "speech"
     kind: ClassVar[str] = "whisper"
     batch_cost: ClassVar[int] = 40_000
+    recording_relative: ClassVar[bool] = True
     config: WhisperEncoderConfig
     typical_mean: Tensor
     typical_spread: Tensor
@@ -110,7 +111,7 @@ class WhisperEncoder(UtteranceEncoder):
         self.classify = nn.Sequential(
             nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(self.dim, config.classes)
         )
-        self._front_end: SpeechFrontend | None = None
+        self._frontend: SpeechFrontend | None = None
         self._kept: Path | None = None
 
     @classmethod
@@ -130,11 +131,21 @@ class WhisperEncoder(UtteranceEncoder):
         """Let frames be kept in a folder: every epoch and every seed hears the same."""
         self._kept = folder
 
+    @property
+    def feature_dim(self) -> int:
+        """Pooled states and statistics, which are kept of a turn."""
+        return self.pool.width + len(STATISTICS)
+
+    @property
+    def max_seconds(self) -> float:
+        """Whisper's window."""
+        return LONGEST
+
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Give each conversation, with the turns that bring a clip or statistics; the cost is in mel rows."""
         found, first = [], 0
         for one in conversations:
-            sounds = {first + i: sound for i, turn in enumerate(one) if (sound := TurnSound.of(turn))}
+            sounds = {first + i: sound for i, turn in enumerate(one) if (sound := TurnAudio.of(turn))}
             first += len(one)
             if sounds:
                 longest = max(sound.length for sound in sounds.values())
@@ -143,7 +154,7 @@ class WhisperEncoder(UtteranceEncoder):
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Standardise by the statistics of the training turns."""
-        rows = [centred(self._statistics(self._hear(one.content))) for one in examples]
+        rows = [centred(self._statistics(self._extract(one.content))) for one in examples]
         self.fit_statistics(torch.from_numpy(np.concatenate(rows)))
 
     def collate(
@@ -158,7 +169,7 @@ class WhisperEncoder(UtteranceEncoder):
         absent: list[bool] = []
         recording: list[int] = []
         for number, one in enumerate(examples):
-            turns = self._hear(one.content)
+            turns = self._extract(one.content)
             for turn, statistics in zip(turns, centred(self._statistics(turns)), strict=True):
                 absent.append(turn is None)
                 recording.append(number)
@@ -175,14 +186,37 @@ class WhisperEncoder(UtteranceEncoder):
             "absent": torch.tensor(absent),
         }
 
+    @torch.inference_mode()
+    def encode_batch(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        """Pool turns, in batches of like length; see `UtteranceEncoder.encode_batch`.
+
+        :return: float32 `[R, 776]`: pooled states (NaN where the sound is missing) and statistics as
+            measured (NaN = undefined).
+        """
+        found = [turn for example in examples for turn in self._extract(example.content)]
+        silence = AudioFeatures(None, np.full(len(STATISTICS), np.nan, dtype=np.float32))
+        turns = [silence if turn is None else turn for turn in found]
+        statistics = torch.from_numpy(self._statistics(found))
+        present = torch.tensor([turn is not None for turn in found], dtype=torch.bool)
+        return torch.cat([self.pool_features(turns), statistics], -1), present
+
+    def embed_recording(self, features: Tensor) -> Tensor:
+        """Embed all turns of one recording, each relative to the others.
+
+        :param features: float32 `[T, 776]` of `encode_batch`.
+        :return: float32 `[T, dim]`.
+        """
+        pooled, statistics = features.split([self.pool.width, len(STATISTICS)], dim=-1)
+        return self.embed_pooled(pooled, statistics.numpy())
+
     def content_keys(self, conversations: Sequence[Conversation]) -> list[str | None]:
-        """Hash the sound of each turn and of its conversation, to which loudness is relative."""
+        """Hash the sound of each turn and of its recording, which an embedding is relative to."""
         keys: list[str | None] = []
-        for one in conversations:
-            sounds = [TurnSound.of(turn) for turn in one]
+        for conversation in conversations:
+            turns = [TurnAudio.of(turn) for turn in conversation]
             own = [
-                None if sound is None else sound.key(heard)
-                for sound, heard in zip(sounds, sound_keys([one]), strict=True)
+                None if turn is None else turn.key(clip_key)
+                for turn, clip_key in zip(turns, sound_keys([conversation]), strict=True)
             ]
             whole = digest(own)
             keys += [None if key is None else digest([key, whole]) for key in own]
@@ -208,9 +242,9 @@ class WhisperEncoder(UtteranceEncoder):
         fill(encoder, saved.weights, folder)
         return encoder
 
-    def _hear(self, sounds: Sequence[TurnSound]) -> list[AudioFeatures | None]:
+    def _extract(self, sounds: Sequence[TurnAudio]) -> list[AudioFeatures | None]:
         """Hear the turns of a conversation; what is kept is not heard again."""
-        result: list[AudioFeatures | None] = [sound.as_heard() for sound in sounds]
+        result: list[AudioFeatures | None] = [sound.to_features() for sound in sounds]
         clips = {i: sound.clip for i, sound in enumerate(sounds) if sound.clip is not None}
         if not clips:
             return result
@@ -221,9 +255,9 @@ class WhisperEncoder(UtteranceEncoder):
         if path is not None and path.is_file():
             heard = load_features(path)
         else:
-            if self._front_end is None:
-                self._front_end = SpeechFrontend()
-            heard = self._front_end.hear([clip.load() for clip in clips.values()])
+            if self._frontend is None:
+                self._frontend = SpeechFrontend()
+            heard = self._frontend.extract_features([clip.load() for clip in clips.values()])
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_features(path, heard)
@@ -305,10 +339,10 @@ class WhisperEncoder(UtteranceEncoder):
         embedded: Tensor = self.project(joined)
         return embedded
 
-    def embed_recording(self, pooled: Tensor, statistics: np.ndarray) -> Tensor:
+    def embed_pooled(self, pooled: Tensor, statistics: np.ndarray) -> Tensor:
         """Embed all turns of one recording to `[T, dim]`.
 
-        :param pooled: `[T, 768]` of `pool_heard`; NaN = the sound is missing.
+        :param pooled: `[T, 768]` of `pool_features`; NaN = the sound is missing.
         :param statistics: float32 `[T, 8]` as measured, intensity absolute; NaN = undefined.
         """
         device = self.missing_sound.device
@@ -347,16 +381,16 @@ class WhisperEncoder(UtteranceEncoder):
         return torch.where(self.logarithmic, statistics.clamp(min=1e-2).log(), statistics)
 
     @torch.inference_mode()
-    def pool_heard(self, heard: Sequence[AudioFeatures], *, batch_rows: int = ROWS) -> Tensor:
-        """Pool what was heard, in batches of like length.
+    def pool_features(self, turns: Sequence[AudioFeatures], *, batch_rows: int = ROWS) -> Tensor:
+        """Pool the states of turns, in batches of like length.
 
-        :param heard: N turns of the front end.
+        :param turns: N turns of the frontend.
         :param batch_rows: mel rows in a batch, pads included.
         :return: float32 `[N, 768]`, in the given order; NaN where the sound is missing.
         """
-        result = torch.full((len(heard), self.pool.width), torch.nan)
+        result = torch.full((len(turns), self.pool.width), torch.nan)
         device = self.missing_sound.device
-        for batch in by_length([turn.length for turn in heard], batch_rows):
-            mels, lengths, _ = collate([heard[i] for i in batch])
+        for batch in by_length([turn.length for turn in turns], batch_rows):
+            mels, lengths, _ = collate([turns[i] for i in batch])
             result[batch] = self.pooled(mels.to(device), lengths.to(device)).float().cpu()
         return result

@@ -259,8 +259,20 @@ class TextEncoder(UtteranceEncoder):
 
     def is_cut(self, text: str) -> bool:
         """Tell whether a text has more tokens than are read."""
-        most = self.config.max_tokens
-        return len(text) > most and len(self.tokenizer(text)["input_ids"]) > most
+        max_tokens = self.config.max_tokens
+        return len(text) > max_tokens and len(self.tokenizer(text)["input_ids"]) > max_tokens
+
+    def notes(self, conversations: Sequence[Conversation]) -> list[str]:
+        """Say how many turns are longer than what is read."""
+        texts = [turn.text for conversation in conversations for turn in conversation]
+        texts = [text for text in texts if text and text.strip()]
+        cut = sum(self.is_cut(text) for text in texts if text)
+        if not cut:
+            return []
+        return [
+            f"{cut} of {len(texts)} turns are longer than {self.config.max_tokens} tokens:"
+            " their ends were not read"
+        ]
 
     def content_keys(self, conversations: Sequence[Conversation]) -> list[str | None]:
         """Hash the token ids that a turn's embedding depends on; None = no words."""

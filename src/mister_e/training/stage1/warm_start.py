@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mister_e.encoders.backbones.lora import adapter_weights
 from mister_e.encoders.base import UtteranceEncoder
-from mister_e.encoders.registry import load_encoder
+from mister_e.encoders.registry import find_encoder, load_encoder
 from mister_e.errors import InputError
+from mister_e.experts import Modality
 
 
-def find_start(name: str) -> UtteranceEncoder:
+def find_start(name: str, modality: Modality = "text") -> UtteranceEncoder:
     """Load the encoder to go on from.
 
-    :param name: folder of an encoder or of its run, or a bundled model, whose text encoder it is.
+    :param name: folder of an encoder or of its run, or a bundled model.
+    :param modality: which of a model's encoders.
     :raises InputError: there is no such encoder.
     """
-    if Path(name).is_dir():
-        return load_encoder(Path(name))
-    from mister_e.pretrained import model_folder
-
-    return load_encoder(model_folder(name) / "text")
+    return load_encoder(find_encoder(name, modality))
 
 
 def go_on_from(encoder: UtteranceEncoder, start: UtteranceEncoder, name: str) -> None:

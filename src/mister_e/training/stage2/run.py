@@ -100,7 +100,7 @@ def _one(
     run: Path, recipe: Recipe, store: EmbeddingStore, data: TrainingData, seed: int, progress: Progress
 ) -> None:
     """Train with one seed, calibrate, and write what came of it."""
-    chosen, began = recipe.stage2(), time.perf_counter()
+    began = time.perf_counter()
     mixture, history, best = train_one(data, recipe, seed, run, progress)
     seconds = time.perf_counter() - began
     if not is_main():
