@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mister_e.cli.verbs.models import MAIN_SCORES, megabytes
 from mister_e.corpora import SPLITS
 from mister_e.corpora.releases import iemocap, meld, mosi
 from mister_e.files import write_text
@@ -36,23 +37,22 @@ TRAIN_PAGE = ROOT / "docs" / "train.md"
 
 
 def models() -> str:
-    """Table of the bundled models' test scores; the cards tell more."""
-    lines = ["| model | judged | test turns | weighted F1 | macro F1 | ECE |", "|---|---|---|---|---|---|"]
+    """Table of the bundled models, a row each; their cards tell more."""
+    lines = [
+        "| model | words: weighted F1 | voices: weighted F1 | size | terms |",
+        "|---|---|---|---|---|",
+    ]
     for config in bundled():
-        for situation, row in config["scores"].items():
-            if not re.search(r"pairs|librispeech|, (wo)?men$", situation):
-                # one voice alone gives no interval
-                between = " to ".join(f"{edge:.1f}" for edge in row.get("interval", ())) or "-"
-                lines.append(
-                    f"| {config['name']} | {situation} | {row['turns']:,} | {row['weighted_f1']:.1f}"
-                    f" ({between}) | {row['macro_f1']:.1f} | {row['ece']:.3f} |"
-                )
-        plain = config["scores"]["voice: librispeech_subset"]
-        lines.append(
-            f"| {config['name']} | read speech of unseen readers: share neutral | {plain['turns']} |"
-            f" {plain['accuracy']:.1f} % | - | {plain['ece']:.3f} |"
-        )
+        cells = [config["name"], *(_with_interval(config["scores"][name]) for name in MAIN_SCORES.values())]
+        terms = config["terms"].partition(":")[0]
+        lines.append(f"| {' | '.join(cells)} | {megabytes(config):.0f} MB | {terms} |")
     return "\n".join(lines)
+
+
+def _with_interval(score: dict[str, Any]) -> str:
+    """Weighted F1 and, where there is one, its 95 % interval."""
+    interval = " to ".join(f"{edge:.1f}" for edge in score.get("interval", ()))
+    return f"{score['weighted_f1']:.1f}" + (f" ({interval})" if interval else "")
 
 
 def speed() -> str:

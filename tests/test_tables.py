@@ -1,4 +1,4 @@
-"""The tables of docs/results.md are what the JSON files say."""
+"""The generated tables are what the JSON files say."""
 
 from __future__ import annotations
 
@@ -86,3 +86,20 @@ def test_the_part_goes_between_its_comments(tables, tmp_path):
     assert "old" not in filled
     assert filled.endswith("<!-- /results -->\nafter\n")
     assert tables.put_part(filled, "results", tables.results(tmp_path)) == filled
+
+
+def test_a_bundled_model_is_one_row(tables, tmp_path, monkeypatch):
+    (tmp_path / "weights").write_bytes(bytes(2_600_000))
+    scores = {
+        "text": {"turns": 10, "weighted_f1": 59.25, "interval": [56.9, 61.44]},
+        "voice": {"turns": 5, "weighted_f1": 64.6},
+        "voice: nemo": {"turns": 5, "weighted_f1": 60.5},
+    }
+    config = {"name": "mini", "scores": scores, "terms": "research: MELD is TV", "folder": str(tmp_path)}
+    monkeypatch.setattr(tables, "bundled", lambda: [config, config | {"name": "other"}])
+    lines = tables.models().splitlines()
+    assert lines[2:] == [
+        "| mini | 59.2 (56.9 to 61.4) | 64.6 | 3 MB | research |",
+        "| other | 59.2 (56.9 to 61.4) | 64.6 | 3 MB | research |",
+    ]
+    assert {line.count("|") for line in lines} == {6}
