@@ -19,6 +19,7 @@ from mister_e.cli.verbs.models import MAIN_SCORES, megabytes
 from mister_e.corpora import SPLITS
 from mister_e.corpora.releases import iemocap, meld, mosi
 from mister_e.files import write_text
+from mister_e.metrics.summary import mean_std_text
 from mister_e.pretrained import bundled
 
 ROOT = Path(__file__).parent.parent
@@ -163,30 +164,22 @@ def _corpus(result: dict[str, Any]) -> str:
         cells = [name, "-" if row["seeds"] is None else str(len(row["seeds"]))]
         scores = [row["validation"]["weighted_f1"]]
         scores += [row["test"][score] for score in ("weighted_f1", "accuracy", "macro_f1", "ece")]
-        if len(row["seeds"] or ()) == 1:
-            scores = [{"mean": one["mean"]} for one in scores]
-        cells += [*map(spread, scores[:-1]), spread(scores[-1], 3)]
+        cells += [*map(mean_std_text, scores[:-1]), mean_std_text(scores[-1], 3)]
         lines.append("| " + " | ".join(f"**{cell}**" if row is best else cell for cell in cells) + " |")
     if classes := result.get("classes"):
-        told = ", ".join(f"{label} {spread(one['f1'])}" for label, one in classes.items())
+        told = ", ".join(f"{label} {mean_std_text(one['f1'])}" for label, one in classes.items())
         lines += ["", f"F1 of the mixture by class: {told}."]
     if robustness := result.get("robustness"):
         rates = [row["rate"] for row in robustness if row["lost"] == "text"]
         lines += ["", "| turns that lose | " + " | ".join(f"{rate:.0%}" for rate in rates) + " |"]
         lines.append("|---" * (1 + len(rates)) + "|")
         for lost in dict.fromkeys(row["lost"] for row in robustness):
-            cells = [spread(row["test"]) for row in robustness if row["lost"] == lost]
+            cells = [mean_std_text(row["test"]) for row in robustness if row["lost"] == lost]
             lines.append(f"| {lost} | " + " | ".join(cells) + " |")
     if published := result.get("published"):
         lines += ["", "| published | test: weighted F1 | what differs |", "|---|---|---|"]
         lines += [f"| {one['system']} | {one['weighted_f1']:.1f} | {one['differs']} |" for one in published]
     return "\n".join(lines)
-
-
-def spread(score: dict[str, float | None], places: int = 1) -> str:
-    """Write mean ± sd, or the mean alone."""
-    deviation = score.get("sd")
-    return f"{score['mean']:.{places}f}" + ("" if deviation is None else f" ± {deviation:.{places}f}")
 
 
 def stage1() -> str:
@@ -198,9 +191,8 @@ def stage1() -> str:
     ]
     for corpus, rows in results.items():
         for name, row in rows.items():
-            spreads = [row[f"{split}_weighted_f1"] for split in ("validation", "test")]
-            one = len(row["seeds"]) == 1
-            cells = [spread({"mean": each["mean"]} if one else each) for each in spreads]
+            scores = [row[f"{split}_weighted_f1"] for split in ("validation", "test")]
+            cells = [mean_std_text(score) for score in scores]
             lines.append(f"| {corpus} | {name} | {len(row['seeds'])} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
 
@@ -215,7 +207,7 @@ def choices() -> str:
         fields = ", ".join(f"`{one}`" for one in row["changes"])
         lines.append(
             f"| {told}{': ' + fields if fields else ''} | "
-            + " | ".join(spread(row[name]) if name in row else "-" for name in corpora)
+            + " | ".join(mean_std_text(row[name]) if name in row else "-" for name in corpora)
             + " |"
         )
     return "\n".join(lines)

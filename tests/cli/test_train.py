@@ -22,6 +22,7 @@ def test_train(run, made, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert "small · talks-3 · seeds: 1" in done.stdout
     assert "validation: weighted F1" in done.stdout
+    assert "±" not in done.stdout  # one seed has no deviation
     assert load_mixture(tmp_path / "run" / "seed-4").facts.train["epochs"] == 3
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["seeds"] == [4]
     assert "epochs: 3" in (tmp_path / "run" / "recipe.yaml").read_text()
@@ -48,6 +49,7 @@ def test_ablate(run, made, tmp_path):
     )
     assert done.exit_code == 0, done.stderr
     assert "| without GRU |" in done.stdout
+    assert "±" not in done.stdout
     assert (tmp_path / "out" / "ablation.md").read_text() == done.stdout
 
 
