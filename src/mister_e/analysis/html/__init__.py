@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
+from mister_e.analysis.html.assets import asset, digest, environment, palette
 from mister_e.analysis.html.view import about, label_order, view
 from mister_e.analysis.result import Analysis
-from mister_e.labels import colour
 
 __all__ = ["render"]
 
@@ -28,10 +25,10 @@ def render(analysis: Analysis, *, embed_audio: bool = False) -> str:
     :return: the page.
     """
     labels = label_order(analysis)
-    style = _asset("page.css") + _palette(labels)
-    script = _asset("page.js")
+    style = asset(__name__, "page.css") + palette(labels)
+    script = asset(__name__, "page.js")
     policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}';"
+        f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}';"
         " media-src data:; base-uri 'none'; form-action 'none'"
     )
     return (
@@ -60,27 +57,5 @@ def render(analysis: Analysis, *, embed_audio: bool = False) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Templates of this folder; every value is escaped, a misspelt one is an error."""
-    return Environment(
-        loader=PackageLoader("mister_e.analysis.html", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _asset(name: str) -> str:
-    # A browser hashes what it parsed, and it parses CRLF as LF.
-    return files("mister_e.analysis.html").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def _palette(labels: tuple[str, ...]) -> str:
-    """Style rules that give class `e<i>` the colour of label `i`."""
-    return "".join(f".e{i} {{ --c: {colour(label)}; }}\n" for i, label in enumerate(labels))
-
-
-def _digest(text: str) -> str:
-    """Source expression of a content security policy for an inline style or script."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    """Templates of this folder."""
+    return environment(__name__)

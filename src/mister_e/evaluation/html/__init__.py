@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
+from mister_e.analysis.html.assets import asset, digest, environment, palette
 from mister_e.evaluation.gate_statistics import GateStatistics
 from mister_e.evaluation.summary import Evaluation
 from mister_e.experts import EXPERTS
-from mister_e.labels import colour
 from mister_e.metrics.reliability import DRAWN, Reliability
 from mister_e.metrics.summary import mean_std_text
 
@@ -38,18 +35,12 @@ def render(evaluation: Evaluation) -> str:
     :return: the page.
     """
     labels = evaluation.first.labels
-    palette = "".join(f".e{i} {{ --c: {colour(label)}; }}\n" for i, label in enumerate(labels))
-    style = (
-        _asset("mister_e.analysis.html", "page.css")
-        + _asset("mister_e.evaluation.html", "page.css")
-        + palette
-    )
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = asset("mister_e.analysis.html", "page.css") + asset(__name__, "page.css") + palette(labels)
     page: str = (
         _environment()
         .get_template("page.html")
         .render(
-            policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+            policy=f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'",
             style=style,
             evaluation=evaluation,
             protocol=evaluation.protocol,
@@ -72,23 +63,16 @@ def render(evaluation: Evaluation) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Templates of this folder; every value is escaped, a misspelt one is an error."""
-    environment = Environment(
-        loader=PackageLoader("mister_e.evaluation.html", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"mean_std": mean_std_text, "one": "{:.1f}".format, "three": "{:.3f}".format}
-    environment.filters |= {"percent": "{:.0%}".format, "thousands": "{:,}".format}
-    return environment
-
-
-@cache
-def _asset(package: str, name: str) -> str:
-    # A browser hashes what it parsed, and it parses CRLF as LF.
-    return files(package).joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+    """Templates of this folder, with the formats of numbers."""
+    templates = environment(__name__)
+    templates.filters |= {
+        "mean_std": mean_std_text,
+        "one_place": "{:.1f}".format,
+        "three_places": "{:.3f}".format,
+        "percent": "{:.0%}".format,
+        "thousands": "{:,}".format,
+    }
+    return templates
 
 
 def _curve(reliability: Reliability) -> list[tuple[str, str]]:
