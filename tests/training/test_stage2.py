@@ -55,7 +55,7 @@ def test_the_folder_says_all_about_the_model(store, done):
     facts = trained.facts
     assert tuple(trained.labels) == LABELS
     assert (facts.seed, facts.recipe, facts.selection) == (1, "small", "validation")
-    assert facts.encoders == store.facts["encoders"]
+    assert facts.encoders == store.metadata["encoders"]
     assert trained.protocol == store.protocol
     assert (trained.model.config.text_dim, trained.model.config.speech_dim) == (TEXT_DIM, SPEECH_DIM)
     assert facts.train["learning_rate"] == recipe.stage2().train.learning_rate
@@ -304,7 +304,7 @@ def test_a_recipe_without_a_mixture_is_refused(store, tmp_path):
 
 def test_a_loss_that_is_no_number_is_told(store, tmp_path):
     recipe = small_recipe(tmp_path, "mixture.train.learning_rate=1e30", "mixture.train.max_grad_norm=1e30")
-    with pytest.raises(MisterEError, match=r"the loss is .*; lower `rate`"):
+    with pytest.raises(MisterEError, match=r"the loss is .*; lower `learning_rate`"):
         run_stage2(recipe, store, tmp_path / "run", seeds=[0])
 
 
@@ -315,5 +315,5 @@ def test_a_conversation_may_lack_labels(store, tmp_path):
     task = MixtureTraining(
         MisterE(data.config), replace(data, train=[bare, data.train[1]]), recipe.stage2().train, LossConfig()
     )
-    assert task.weight([0]) == 0
-    assert task.weight([0, 1]) == len(data.train[1])
+    assert task.batch_weight([0]) == 0
+    assert task.batch_weight([0, 1]) == len(data.train[1])

@@ -1,4 +1,7 @@
-"""The state of a run, so that a killed one goes on to the same losses. Never a pickle."""
+"""Checkpoints of a training run: safetensors and JSON, no pickle.
+
+A run that is resumed from one sees the same losses as a run that was never interrupted.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ from mister_e.files import write_text
 
 @dataclass
 class Position:
-    """Where a run is, and what it has seen.
+    """How far a run is, and its scores so far.
 
     :param step: optimizer steps done.
-    :param epoch: epoch that is under way.
-    :param batch: steps done in it.
+    :param epoch: number of the current epoch, from 0.
+    :param batch: optimizer steps done in the current epoch.
     :param total: sum of the losses of those steps.
-    :param history: one row a finished epoch.
-    :param best: highest validation score; below 0 = none.
+    :param history: scores of the finished epochs, one row each.
+    :param best: highest validation score so far, 0 to 100; below 0 = none yet.
     """
 
     step: int = 0
@@ -48,12 +51,15 @@ def save_checkpoint(
     *,
     average: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a checkpoint; whatever kills the process, the newest whole one stays.
+    """Write a checkpoint, then remove the older ones.
 
-    :param folder: holds one folder a checkpoint, `step-N`.
-    :param weights: the trained weights as they are.
-    :param best: those of the best epoch; empty = none yet.
-    :param optimizer: its moments; its rates follow from the step.
+    It is written to a temporary folder and renamed, so that one complete checkpoint exists at any time.
+
+    :param folder: gets a folder `step-N`.
+    :param position: how far the run is.
+    :param weights: trained weights after the last step.
+    :param best: weights of the best epoch; empty = none yet.
+    :param optimizer: whose moments are saved; its learning rates follow from the step.
     :param average: averaged weights; None or empty = there are none.
     """
     target = folder / f"step-{position.step:08d}-{position.epoch:04d}-{position.batch:06d}"
@@ -75,10 +81,10 @@ def save_checkpoint(
         for name, value in state.items()
     }
     save_file(moments, temporary / "optimizer.safetensors")
-    drawn = {"torch": torch.get_rng_state()}
+    rng_states = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
-        drawn["cuda"] = torch.cuda.get_rng_state()
-    save_file(drawn, temporary / "random.safetensors")
+        rng_states["cuda"] = torch.cuda.get_rng_state()
+    save_file(rng_states, temporary / "random.safetensors")
     kind, words, *rest = np.random.get_state()  # noqa: NPY002 - libraries draw from it
     state = {
         "position": vars(position),
@@ -94,7 +100,15 @@ def save_checkpoint(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as it was read."""
+    """A checkpoint that was read.
+
+    :param folder: where it lies.
+    :param position: how far the run was.
+    :param weights: trained weights after the last step.
+    :param best: weights of the best epoch; empty = none yet.
+    :param moments: of the optimizer, as `number of the parameter.name`.
+    :param average: averaged weights; empty = there are none.
+    """
 
     folder: Path
     position: Position
@@ -105,10 +119,11 @@ class Checkpoint:
     _state: Mapping[str, Any]
 
     def restore(self, optimizer: torch.optim.Optimizer, *, randomness: bool) -> None:
-        """Put the moments back, and the state of chance.
+        """Restore the optimizer's moments and the state of the random number generators.
 
-        :param optimizer: with the parameters of the run that wrote this, in their order.
-        :param randomness: False in helper processes: what they draw is theirs.
+        :param optimizer: with the same parameters in the same order as in the run that was saved.
+        :param randomness: restore the generators too; False in processes other than the main one, whose
+            states were not saved.
         """
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in self.moments.items():
@@ -120,16 +135,18 @@ class Checkpoint:
             random.setstate((version, tuple(words), gauss))
             kind, numbers, *rest = self._state["numpy"]
             np.random.set_state((kind, np.array(numbers, dtype=np.uint32), *rest))  # noqa: NPY002
-            drawn = load_file(self.folder / "random.safetensors")
-            torch.set_rng_state(drawn["torch"])
-            if "cuda" in drawn and torch.cuda.is_available():
-                torch.cuda.set_rng_state(drawn["cuda"])
+            rng_states = load_file(self.folder / "random.safetensors")
+            torch.set_rng_state(rng_states["torch"])
+            if "cuda" in rng_states and torch.cuda.is_available():
+                torch.cuda.set_rng_state(rng_states["cuda"])
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Read the newest whole checkpoint of a run; None where there is none.
+    """Read the newest complete checkpoint of a run.
 
-    :raises InputError: it is damaged.
+    :param folder: what `save_checkpoint` wrote to.
+    :return: None where there is none.
+    :raises InputError: the checkpoint is damaged.
     """
     found = sorted(folder.glob("step-*"))
     if not found:

@@ -1,7 +1,7 @@
-"""The one training loop, on `accelerate`: resumable, and the best epoch on validation is kept.
+"""The training loop of both stages, on `accelerate`: it can be resumed, and it keeps the best epoch.
 
-What is trained is a `Task`: stage 1 has one for encoders, stage 2 one for the mixture. The loop is
-given no test data.
+The loop trains a `Task`: stage 1 has one for encoders, stage 2 one for the mixture. Epochs are compared by
+their score on validation; the loop is given no test data.
 """
 
 from __future__ import annotations
@@ -30,50 +30,52 @@ from mister_e.training.weight_averaging import WeightAverage
 log = logging.getLogger(__name__)
 
 
-#: The score that epochs are chosen by.
+#: Name of the score that the best epoch is chosen by, 0 to 100.
 SCORE = "validation_weighted_f1"
 
 
 class Task(Protocol):
     """What the loop trains: data, a model, a loss and a score."""
 
-    #: What the loop is called in progress, logs and messages.
+    #: Name of the task in progress, logs and messages.
     name: str
-    #: Called by `loss`; the loop wraps it where several processes share it.
+    #: The module that `loss` calls; with several processes the loop wraps it.
     model: nn.Module
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """Make it; each group has the `scale` of its rate."""
+        """Make the optimizer; each parameter group has a `scale`, its factor on the learning rate."""
 
-    def plan(self, epoch: int) -> list[list[int]]:
-        """Batches of an epoch as positions of examples: the same in every process."""
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Batches of an epoch, as positions of examples; every process must get the same ones."""
 
-    def weight(self, batch: Sequence[int]) -> float:
-        """What examples count in the mean over a step."""
+    def batch_weight(self, batch: Sequence[int]) -> float:
+        """Weight of a batch in the mean loss of a step, such as its number of labelled turns."""
 
-    def loss(self, model: Any, batch: Sequence[int], device: Any, chance: tuple[int, ...]) -> Tensor:
-        """Mean loss of examples.
+    def loss(self, model: Any, batch: Sequence[int], device: Any, rng_key: tuple[int, ...]) -> Tensor:
+        """Mean loss of a batch.
 
-        :param model: `self.model`, as it is shared.
-        :param chance: seed, step, number of the batch in the step, process: what is drawn follows from it.
+        :param model: `self.model`, wrapped where several processes share it.
+        :param batch: positions of examples.
+        :param device: of the model.
+        :param rng_key: seed, step, number of the batch in the step, process; seeds all random draws.
         """
 
     def weights(self) -> Mapping[str, Tensor]:
-        """What is trained, by name."""
+        """The trained weights, by name."""
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take such weights."""
+        """Load such weights into the model."""
 
     def validate(self, accelerator: Any) -> dict[str, float]:
-        """Scores on validation, `validation_weighted_f1` among them."""
+        """Score the model on validation; `validation_weighted_f1` is one of the scores."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a run; the model itself holds the kept epoch's weights.
+    """History of a finished run; the model itself holds the weights of the best epoch.
 
     :param history: one row an epoch: `epoch, train_loss, validation_weighted_f1` and other scores.
-    :param best_epoch: the one that was kept.
+    :param best_epoch: number of the epoch whose weights were kept, from 0.
     """
 
     history: Sequence[dict[str, float]]
@@ -81,18 +83,18 @@ class Trained:
 
     @property
     def validation_weighted_f1(self) -> float:
-        """Score of the kept epoch, 0 to 100."""
+        """Score of the best epoch, 0 to 100."""
         return self.history[self.best_epoch][SCORE]
 
 
 class Loop:
-    """One run. One that was killed is continued to the same losses.
+    """One training run; a run that was killed is resumed from its checkpoint and sees the same losses.
 
-    :param task: what is trained; changed in place.
-    :param settings: how.
+    :param task: what is trained; its model is changed in place.
+    :param settings: epochs, learning rate and the like.
     :param run: folder of the run: `log.jsonl`, `checkpoint/`, and what the trackers write.
-    :param average: weights to validate and to keep in place of the last step's; None = no averaging.
-    :param each_epoch: write a checkpoint after every epoch, and not only every so many steps.
+    :param average: averaged weights, validated and kept in place of the last step's; None = no averaging.
+    :param each_epoch: write a checkpoint after every epoch too, not only every `checkpoint_every` steps.
     """
 
     def __init__(
@@ -111,38 +113,39 @@ class Loop:
         self.average = average or WeightAverage(0.0, None)
         self.each_epoch = each_epoch
         run.mkdir(parents=True, exist_ok=True)
-        tolerant = DistributedDataParallelKwargs(find_unused_parameters=True)
+        # a batch without speech, say, gives the speech expert's parameters no gradient
+        unused_allowed = DistributedDataParallelKwargs(find_unused_parameters=True)
         self.accelerator = Accelerator(
             cpu=on_cpu(),
             log_with=list(settings.trackers) or None,
             project_dir=str(run),
-            kwargs_handlers=[tolerant],
+            kwargs_handlers=[unused_allowed],
         )
         self.optimizer: Any = self.accelerator.prepare(task.optimizer())
         self.model: Any = self.accelerator.prepare(task.model)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.steps_an_epoch = -(-len(task.plan(0)) // settings.gradient_accumulation)
+        self.steps_per_epoch = math.ceil(len(task.batches(0)) / settings.gradient_accumulation)
         self.position = Position()
         self.best: dict[str, Tensor] = {}
         self.log = RunLog(run, self.accelerator)
-        self.saved = 0
+        self.saved_step = 0
 
-    def go(self, progress: Progress = silent) -> Trained:
-        """Train from the last checkpoint, or the start, to the end.
+    def fit(self, progress: Progress = silent) -> Trained:
+        """Train to the end, from the last checkpoint where there is one.
 
-        :param progress: told of optimizer steps, by the name of the task.
-        :raises MisterEError: the loss is no number any more.
+        :param progress: called after every optimizer step, with the name of the task as the stage.
+        :raises MisterEError: the loss is infinite or not a number.
         """
         keep_freed_memory()
         seed_everything(self.settings.seed + 1000 * self.accelerator.process_index)
-        found = load_checkpoint(self.folder / "checkpoint")
-        if found is not None:
-            self.position, self.best = found.position, dict(found.best)
+        checkpoint = load_checkpoint(self.folder / "checkpoint")
+        if checkpoint is not None:
+            self.position, self.best = checkpoint.position, dict(checkpoint.best)
             device = self.accelerator.device
-            self.average.weights = {name: value.to(device) for name, value in found.average.items()}
-            self.task.load(found.weights)
-            found.restore(self.optimizer, randomness=self.accelerator.is_main_process)
-            self.saved = self.position.step
+            self.average.weights = {name: value.to(device) for name, value in checkpoint.average.items()}
+            self.task.load(checkpoint.weights)
+            checkpoint.restore(self.optimizer, randomness=self.accelerator.is_main_process)
+            self.saved_step = self.position.step
         self.log.start(self.position.step, len(self.position.history))
         while not self.finished:
             self._epoch(progress)
@@ -154,74 +157,79 @@ class Loop:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or the last ones brought nothing."""
+        """Whether all epochs are done, or the last `patience` of them did not improve the score."""
         scores = [row[SCORE] for row in self.position.history]
-        waited = len(scores) - 1 - int(np.argmax(scores)) if scores else 0
+        since_best = len(scores) - 1 - int(np.argmax(scores)) if scores else 0
         patience = self.settings.patience
-        return len(scores) >= self.settings.epochs or (patience is not None and waited >= patience)
+        return len(scores) >= self.settings.epochs or (patience is not None and since_best >= patience)
 
     def _epoch(self, progress: Progress) -> None:
-        """Do what is left of an epoch, then judge it on validation."""
+        """Do the steps that are left of an epoch, then validate."""
         position, settings = self.position, self.settings
-        plan = self.task.plan(position.epoch)
+        batches = self.task.batches(position.epoch)
         steps = [
-            plan[i : i + settings.gradient_accumulation]
-            for i in range(0, len(plan), settings.gradient_accumulation)
+            batches[i : i + settings.gradient_accumulation]
+            for i in range(0, len(batches), settings.gradient_accumulation)
         ]
         self.model.train()
         while position.batch < len(steps):
-            rate = self._rate()
+            learning_rate = self._learning_rate()
             loss, norm = self._step(steps[position.batch])
             self.average.after_step(position.step, self.task.weights())
             position.step += 1
             position.batch += 1
             position.total += loss
-            self.log.step(position.step, position.epoch, loss, rate, norm)
+            self.log.step(position.step, position.epoch, loss, learning_rate, norm)
             progress(self.task.name, position.step, len(steps) * settings.epochs)
             if position.step % settings.checkpoint_every == 0:
                 self._save()
         self.average.after_epoch(position.epoch, self.task.weights())
-        row = {"epoch": position.epoch, "train_loss": position.total / len(steps), **self._judge()}
+        row = {"epoch": position.epoch, "train_loss": position.total / len(steps), **self._validate()}
         log.info("%s: %s", self.task.name, row)
         self.log.epoch(position.step, row)
         position.history.append(row)
         position.epoch, position.batch, position.total = position.epoch + 1, 0, 0.0
-        if self.each_epoch or self.finished or position.step - self.saved >= settings.checkpoint_every:
+        if self.each_epoch or self.finished or position.step - self.saved_step >= settings.checkpoint_every:
             self._save()
 
-    def _judge(self) -> dict[str, float]:
-        """Score on validation; keep the weights where they are the best so far."""
-        judged, own = self.task.weights(), None
+    def _validate(self) -> dict[str, float]:
+        """Score on validation, with the averaged weights if any; keep the best so far."""
+        last_step = None
         if self.average.used:
-            own = {name: value.detach().clone() for name, value in judged.items()}
+            last_step = {name: value.detach().clone() for name, value in self.task.weights().items()}
             self.task.load(self.average.weights)
         scores = self.task.validate(self.accelerator)
         if scores[SCORE] > self.position.best:
             self.position.best = scores[SCORE]
             self.best = {name: value.detach().clone() for name, value in self.task.weights().items()}
-        if own is not None:
-            self.task.load(own)
+        if last_step is not None:
+            self.task.load(last_step)
         return scores
 
     def _step(self, batches: Sequence[Sequence[int]]) -> tuple[float, float]:
-        """One optimizer step; the loss is the weighted mean over all batches and processes."""
+        """Do one optimizer step.
+
+        :param batches: batches whose gradients are accumulated.
+        :return: the loss, a mean over all batches and processes weighted by `Task.batch_weight`, and the norm
+            of its gradient before clipping.
+        """
         accelerator, settings, task = self.accelerator, self.settings, self.task
         processes, process = accelerator.num_processes, accelerator.process_index
-        rate = self._rate()
+        learning_rate = self._learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        whole = sum(task.weight(batch) for batch in batches)
+            group["lr"] = learning_rate * group["scale"]
+        total_weight = sum(task.batch_weight(batch) for batch in batches)
         total = torch.zeros((), device=accelerator.device)
         for number, batch in enumerate(batches):
             mine = batch[process::processes]
-            # fewer examples than processes: go along with one that does not count
-            share = task.weight(mine) / whole if mine and whole else 0.0
-            chance = (settings.seed, self.position.step, number, process)
+            # with fewer examples than processes some have none: they compute one that weighs nothing
+            weight = task.batch_weight(mine) / total_weight if mine and total_weight else 0.0
+            rng_key = (settings.seed, self.position.step, number, process)
             last = number == len(batches) - 1
             # gradients are exchanged with the last batch of a step only
             with nullcontext() if last else accelerator.no_sync(self.model):
-                loss = task.loss(self.model, mine or batch[:1], accelerator.device, chance) * share
-                # processes average their gradients: times their number, that is a sum
+                loss = task.loss(self.model, mine or batch[:1], accelerator.device, rng_key) * weight
+                # gradients are averaged over processes; times their number, that is the sum wanted here
                 accelerator.backward(loss * processes)
             total += loss.detach()
         if processes > 1:
@@ -229,23 +237,32 @@ class Loop:
         value = float(total)
         if not math.isfinite(value):
             raise MisterEError(
-                f"step {self.position.step}: the loss is {value}; lower `rate`, or set precision: float32"
+                f"step {self.position.step}: the loss is {value};"
+                " lower `learning_rate`, or set precision: float32"
             )
         norm = accelerator.clip_grad_norm_(self.parameters, settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return value, float(norm)
 
-    def _rate(self) -> float:
-        """Learning rate of the step that is next."""
+    def _learning_rate(self) -> float:
+        """Learning rate of the next step: a linear warm-up, then the schedule.
+
+        "linear" and "cosine" fall to 0, which they would reach one step after the last.
+        """
         settings, step = self.settings, self.position.step
-        steps = self.steps_an_epoch * settings.epochs
-        rise = max(1, round(steps * settings.warmup))
-        if step < rise:
-            return settings.learning_rate * (step + 1) / (rise + 1)
-        left = max(0.0, (steps - step) / max(1, steps - rise))
-        shape = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}
-        return settings.learning_rate * shape[settings.schedule]
+        steps = self.steps_per_epoch * settings.epochs
+        # at least one step: AdamW's first update has the size of the learning rate, whatever the gradient
+        warmup = max(1, round(steps * settings.warmup))
+        if step < warmup:
+            return settings.learning_rate * (step + 1) / (warmup + 1)
+        remaining = max(0.0, (steps - step) / max(1, steps - warmup))
+        factors = {
+            "constant": 1.0,
+            "linear": remaining,
+            "cosine": 0.5 - 0.5 * math.cos(math.pi * remaining),
+        }
+        return settings.learning_rate * factors[settings.schedule]
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
@@ -257,5 +274,5 @@ class Loop:
                 self.optimizer,
                 average=self.average.weights,
             )
-        self.saved = self.position.step
+        self.saved_step = self.position.step
         self.accelerator.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""What a run says of itself: `log.jsonl`, and the trackers of `accelerate`."""
+"""The log of a training run: `log.jsonl`, and the trackers of `accelerate`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from mister_e.files import write_text
 
 
 class RunLog:
-    """One row a step and one an epoch; only the main process writes."""
+    """Writes one row a step and one an epoch; only the main process writes.
+
+    :param run: folder of the run.
+    :param accelerator: of the run; it passes rows on to its trackers.
+    """
 
     def __init__(self, run: Path, accelerator: Any) -> None:
         self.path = run / "log.jsonl"
@@ -19,7 +23,11 @@ class RunLog:
         self.main = accelerator.is_main_process
 
     def start(self, step: int, epochs: int) -> None:
-        """Go on after a step and some epochs: what was logged later is forgotten, for it is done again."""
+        """Open the log, without the rows that a resumed run is going to repeat.
+
+        :param step: optimizer steps done.
+        :param epochs: epochs finished.
+        """
         if self.main:
             rows = (
                 self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
@@ -29,12 +37,24 @@ class RunLog:
         if self.accelerator.log_with:
             self.accelerator.init_trackers("trackers")
 
-    def step(self, step: int, epoch: int, loss: float, rate: float, norm: float) -> None:
-        """Write a step: its loss, its learning rate, the norm of its gradient before clipping."""
-        self._write(step, {"step": step, "epoch": epoch, "loss": loss, "rate": rate, "gradient_norm": norm})
+    def step(self, step: int, epoch: int, loss: float, learning_rate: float, norm: float) -> None:
+        """Write the row of a step.
+
+        :param step: optimizer steps done.
+        :param epoch: number of the epoch, from 0.
+        :param loss: mean over the step's batches.
+        :param learning_rate: of the step, before the `scale` of a parameter group.
+        :param norm: of the gradient before clipping.
+        """
+        row = {"step": step, "epoch": epoch, "loss": loss, "learning_rate": learning_rate}
+        self._write(step, {**row, "gradient_norm": norm})
 
     def epoch(self, step: int, row: Mapping[str, float]) -> None:
-        """Write an epoch."""
+        """Write the row of an epoch.
+
+        :param step: optimizer steps done.
+        :param row: `epoch` and its scores.
+        """
         self._write(step, row)
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run: what it is for, who may write to it, and what several of them give."""
+"""Folders of training runs, and the processes that share a run."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from mister_e.errors import InputError
 from mister_e.files import write_text
 
 
-def check_run_config(run: Path, facts: Mapping[str, Any]) -> None:
-    """Say what a run folder is for; a folder of another run is refused.
+def check_run_config(run: Path, config: Mapping[str, Any]) -> None:
+    """Write the configuration of a run to its folder, unless a run with another configuration is there.
 
-    Runs in folders `seed-N` side by side are scored together, so they may differ in the seed alone.
+    Runs in folders `seed-N` side by side are scored together, so only their seeds may differ.
 
-    :param run: the folder; gets `run.json`.
-    :param facts: all that decides the run, JSON-ready.
-    :raises InputError: names the first field that differs.
+    :param run: folder of the run; gets `run.json`.
+    :param config: everything that decides the result of the run, JSON-ready.
+    :raises InputError: the folder, or one beside it, holds a run with another configuration; names the first
+        field that differs. Or a file is in the way.
     """
     path = run / "run.json"
-    facts = json.loads(json.dumps(facts))
+    config = json.loads(json.dumps(config))  # tuples become lists, as they do in the file
     beside = sorted(run.parent.glob("seed-*/run.json")) if run.name.startswith("seed-") else []
-    for claimed in dict.fromkeys([path, *beside]):
-        if not claimed.is_file() or not _begun(claimed.parent):
+    for existing in dict.fromkeys([path, *beside]):
+        if not existing.is_file() or not _begun(existing.parent):
             continue
         try:
-            before = json.loads(claimed.read_text(encoding="utf-8"))
+            before = json.loads(existing.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError(f"{claimed}: not JSON ({error}); choose another output folder") from None
-        if claimed != path and isinstance(before, dict):
-            before["seed"] = facts.get("seed")
-        if field := first_difference(before, facts):
+            raise InputError(f"{existing}: not JSON ({error}); choose another output folder") from None
+        if existing != path and isinstance(before, dict):
+            before["seed"] = config.get("seed")
+        if field := first_difference(before, config):
             raise InputError(
-                f"{claimed.parent}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
+                f"{existing.parent}: holds a run with another {field[0]} ({field[1]!r}, now {field[2]!r});"
                 " choose another output folder, or undo the change"
             )
     if is_main() and not (path.is_file() and _begun(run)):
@@ -44,18 +45,22 @@ def check_run_config(run: Path, facts: Mapping[str, Any]) -> None:
             run.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"{run}: a file is in its way; choose another output folder") from None
-        write_text(path, json.dumps(facts, indent=2) + "\n")
+        write_text(path, json.dumps(config, indent=2) + "\n")
 
 
 def _begun(run: Path) -> bool:
-    """Whether a run holds more than its name: one that failed before its first step does not."""
+    """Whether a run folder holds more than its configuration: whether training has begun."""
     return any(path.name not in ("run.json", "trackers") for path in run.iterdir())
 
 
 def first_difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """Find the first field that differs.
+    """Find the first field in which two JSON values differ.
 
-    :return: its path, what it was and what it is; None = there is none.
+    :param before: one value.
+    :param now: the other.
+    :param place: path to them, as `recipe.train`; empty at the top.
+    :return: path to the field, its value in `before` and in `now` (None where it is missing); None = the
+        values are equal.
     """
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
@@ -67,37 +72,39 @@ def first_difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, 
 
 
 def check_unique(seeds: Sequence[int]) -> tuple[int, ...]:
-    """Check that no seed is named twice: it would count twice in a mean, and say that nothing varies.
+    """Check that no seed is given twice: it would count twice in the mean, and lower the standard deviation.
 
-    :raises InputError: one is.
+    :param seeds: of the runs.
+    :return: the same seeds.
+    :raises InputError: a seed is given twice.
     """
-    twice = [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]
-    if twice:
-        raise InputError(f"seed {twice[0]} is named twice; name each once")
+    repeated = [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]
+    if repeated:
+        raise InputError(f"seed {repeated[0]} is named twice; name each once")
     return tuple(seeds)
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process is the main one, which alone writes files."""
     return bool(_processes().is_main_process)
 
 
 def wait_for_everyone() -> None:
-    """Let processes meet: what the main one wrote is there for all of them."""
+    """Wait until every process is here, so that all of them find the files that the main one wrote."""
     _processes().wait_for_everyone()
 
 
 def on_cpu() -> bool:
-    """Whether training runs on the CPU: there is no GPU, or `accelerate` was told to leave it."""
+    """Whether training runs on the CPU: there is no GPU, or ACCELERATE_USE_CPU is set."""
     from accelerate.utils import parse_flag_from_env
 
     return not torch.cuda.is_available() or bool(parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _processes() -> Any:
-    """The processes that share the run.
+    """State of the processes that share the run.
 
-    The first to ask decides their device, also for the loop that trains.
+    It is a singleton: the first call decides the device for the training loop too.
     """
     from accelerate import PartialState
 

@@ -1,4 +1,4 @@
-"""The one place that randomness comes from."""
+"""Settings of the whole process: seeds of the random number generators, and memory allocation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch."""
+    """Seed the global generators of Python, NumPy and torch."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries still draw from the old generator
     torch.manual_seed(seed)
 
 
 def generator(seed: int) -> torch.Generator:
-    """Make a generator of its own, untouched by what others draw."""
+    """Make a torch generator that is independent of the global one."""
     return torch.Generator().manual_seed(seed)
 
 

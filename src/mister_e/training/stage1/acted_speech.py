@@ -117,7 +117,7 @@ def train_speech(
     loop = Loop(task, settings, run, average=WeightAverage(settings.ema, None))
     if loop.accelerator.num_processes > 1:
         raise MisterEError("the voice is trained by one process: recordings are drawn from what it has seen")
-    return list(loop.go().history)
+    return list(loop.fit().history)
 
 
 class _SpeechTraining:
@@ -156,7 +156,7 @@ class _SpeechTraining:
         """Make AdamW."""
         return adamw(self.encoder, self.settings)
 
-    def plan(self, epoch: int) -> list[list[int]]:
+    def batches(self, epoch: int) -> list[list[int]]:
         """Draw the clips of an epoch, and bring those of like length together."""
         random = np.random.default_rng((self.settings.seed, epoch))
         shares = np.array([(self.draws.shares or {}).get(group, 1.0) for group in self.groups])
@@ -171,13 +171,13 @@ class _SpeechTraining:
             for batch in batches
         ]
 
-    def weight(self, batch: Sequence[int]) -> float:
+    def batch_weight(self, batch: Sequence[int]) -> float:
         """Count every turn alike."""
         return float(len(batch))
 
-    def loss(self, model: Any, batch: Sequence[int], device: Any, chance: tuple[int, ...]) -> Tensor:
+    def loss(self, model: Any, batch: Sequence[int], device: Any, rng_key: tuple[int, ...]) -> Tensor:
         """Classify augmented clips, each in a random company, and statistics alone."""
-        random = np.random.default_rng(chance)
+        random = np.random.default_rng(rng_key)
         turns = [self.train[i] for i in batch]
         mels, lengths, statistics = collate([self._shown(one, random) for one in turns])
         labels = torch.tensor([one.label for one in turns])
@@ -271,7 +271,7 @@ class Judged:
         :param together: take the clips of a group as one recording, and not each as its own.
         """
         self.encoder.eval()
-        pooled = self.encoder.pool_heard(self.heard)
+        pooled = self.encoder.pool_features(self.heard)
         statistics = np.stack([turn.statistics for turn in self.heard])
         found = np.zeros(len(self.labels), np.int64)
         for group in np.unique(self.groups):
@@ -283,7 +283,7 @@ class Judged:
 
     def _embedded(self, pooled: Tensor, statistics: NDArray[np.float32], part: NDArray[np.int64]) -> Tensor:
         if not self.centred[part].all():
-            return self.encoder.embed_recording(pooled, statistics)
+            return self.encoder.embed_pooled(pooled, statistics)
         device = self.encoder.missing_sound.device
         relative = self.encoder.relative(pooled.to(device))
         return self.encoder.join(relative, torch.from_numpy(statistics).to(device))

@@ -72,7 +72,7 @@ def finetune(
     """
     task = _Finetuning(encoder, train, validation, labels, settings)
     average = WeightAverage(settings.ema, None) if settings.ema else None
-    return Loop(task, settings, run, average=average).go(progress)
+    return Loop(task, settings, run, average=average).fit(progress)
 
 
 class _Finetuning:
@@ -110,7 +110,7 @@ class _Finetuning:
         """Make AdamW, with another rate for what is new."""
         return adamw(self.encoder, self.settings)
 
-    def plan(self, epoch: int) -> list[list[int]]:
+    def batches(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch, none dearer than the encoder's budget."""
         return budgeted(
             [one.cost for one in self.examples],
@@ -120,17 +120,17 @@ class _Finetuning:
             epoch=epoch,
         )
 
-    def weight(self, batch: Sequence[int]) -> float:
+    def batch_weight(self, batch: Sequence[int]) -> float:
         """What the labelled turns of examples count in the mean."""
         targets = self._targets(batch)
         targets = targets[targets >= 0]
         return float(len(targets) if self.class_weights is None else self.class_weights[targets].sum())
 
-    def loss(self, model: Any, batch: Sequence[int], device: Any, chance: tuple[int, ...]) -> Tensor:
+    def loss(self, model: Any, batch: Sequence[int], device: Any, rng_key: tuple[int, ...]) -> Tensor:
         """Focal loss of the labelled turns of examples."""
         settings = self.settings
         examples = [self.examples[i] for i in batch]
-        inputs = self.encoder.collate(examples, random=np.random.default_rng(chance))
+        inputs = self.encoder.collate(examples, random=np.random.default_rng(rng_key))
         inputs.pop("absent", None)  # such a turn is learned as one of which nothing is known
         targets = torch.from_numpy(self._targets(batch)).to(device)
         logits = model(**{name: value.to(device) for name, value in inputs.items()})

@@ -58,7 +58,7 @@ class MixtureTraining:
             fused=True,
         )
 
-    def plan(self, epoch: int) -> list[list[int]]:
+    def batches(self, epoch: int) -> list[list[int]]:
         """Batches of conversations of like length."""
         lengths = [len(one) for one in self.data.train]
         return budgeted(
@@ -69,13 +69,13 @@ class MixtureTraining:
             epoch=epoch,
         )
 
-    def weight(self, batch: Sequence[int]) -> float:
+    def batch_weight(self, batch: Sequence[int]) -> float:
         """What the labelled turns of conversations count in the mean."""
         return sum(self.counted[i] for i in batch)
 
-    def loss(self, model: Any, batch: Sequence[int], device: Any, chance: tuple[int, ...]) -> Tensor:
+    def loss(self, model: Any, batch: Sequence[int], device: Any, rng_key: tuple[int, ...]) -> Tensor:
         """Loss of the mixture on conversations as they are shown at this step."""
-        seed, step, *_ = chance
+        seed, step, *_ = rng_key
         shown = [
             augment(self.data.train[i], self.settings, np.random.default_rng((seed, step, i))) for i in batch
         ]
