@@ -62,6 +62,8 @@ def test_a_bad_conversation_says_what_is_wrong():
         Conversation.from_json({"id": "c"})
     with pytest.raises(InputError, match="unknown field 'turns'"):
         Conversation.from_json({"id": "c", "utterances": [], "turns": []})
+    with pytest.raises(InputError, match="utterance b: field 'start'"):
+        Conversation.from_json({"id": "c", "utterances": [{"id": "a"}, {"id": "b", "start": "1"}]})
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,8 @@ def test_a_bad_conversation_says_what_is_wrong():
         ({"id": "a", "start": "1"}, "utterance a: field 'start'"),
         ({"id": "a", "custom": None}, "utterance a: field 'custom'"),
         ({"id": "a", "audio": {"source": "x.wav", "who": 1}}, "unknown field 'audio.who'"),
+        ({"id": "a", "audio": {"source": "x.wav", "samples": [0.5]}}, "unknown field 'audio.samples'"),
+        ({"id": "a", "custom": {"sound": b""}}, "utterance a: holds a value that JSON cannot hold"),
         ({"text": "Hi"}, "no field 'id'"),
     ],
 )
@@ -80,9 +84,9 @@ def test_json_of_the_wrong_shape_is_named(data, message):
 
 
 def test_clips_are_equal_when_they_sound_the_same():
-    one = Clip(samples=np.ones(3, np.float32))
-    assert one == Clip(samples=np.ones(3, np.float32))
-    assert one != Clip(samples=np.zeros(9, np.float32))
+    clip = Clip(samples=np.ones(3, np.float32))
+    assert clip == Clip(samples=np.ones(3, np.float32))
+    assert clip != Clip(samples=np.zeros(9, np.float32))
     assert Clip("a.wav") != Clip("b.wav")
     assert len({Clip("a.wav"), Clip("a.wav")}) == 1
 

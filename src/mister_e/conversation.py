@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mister_e.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ConfigDict, TypeAdapter
+
+#: How JSON is read as the dataclasses below: no other field, no number written as text. Samples are a
+#: type that pydantic does not know.
+_STRICT: ConfigDict = {"extra": "forbid", "strict": True, "arbitrary_types_allowed": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +93,8 @@ class Utterance:
     label: str | None = None
     custom: Mapping[str, Any] = field(default_factory=dict)
 
+    __pydantic_config__ = _STRICT
+
     def __post_init__(self) -> None:
         if not self.id:
             raise InputError("an utterance needs an id")
@@ -97,7 +107,7 @@ class Utterance:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict; audio as a reference, without samples."""
-        data = {one.name: getattr(self, one.name) for one in fields(self)}
+        data = {member.name: getattr(self, member.name) for member in fields(self)}
         data["audio"] = self.audio.to_json() if self.audio is not None and self.audio.source else None
         data["custom"] = dict(self.custom)
         return data
@@ -108,9 +118,8 @@ class Utterance:
 
         :raises InputError: a field is unknown, missing or of the wrong type.
         """
-        checked = _checked(_UtteranceFields, data, "utterance")
-        audio = None if checked.audio is None else Clip(**checked.audio.model_dump())
-        return cls(**{**checked.model_dump(), "audio": audio})
+        utterance: Utterance = _read("utterance", data)
+        return utterance
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,8 @@ class Conversation:
     utterances: tuple[Utterance, ...]
     source: str | None = None
     duration: float | None = None
+
+    __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -156,56 +167,44 @@ class Conversation:
 
         :raises InputError: a field is unknown, missing or of the wrong type.
         """
-        checked = _checked(_ConversationFields, data, "conversation")
-        turns = tuple(Utterance.from_json(row) for row in checked.utterances)
-        return cls(checked.id, turns, checked.source, checked.duration)
+        conversation: Conversation = _read("conversation", data)
+        return conversation
 
 
-class _Fields(BaseModel):
-    """JSON of a noun: no other field, and no number written as text."""
+@cache
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    """Make the readers of the dataclasses; pydantic takes its time to import."""
+    from pydantic import TypeAdapter
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _ClipFields(_Fields):
-    source: str
-    start: float = 0.0
-    end: float | None = None
-    channel: int | None = None
+    return {"utterance": TypeAdapter(Utterance), "conversation": TypeAdapter(Conversation)}
 
 
-class _UtteranceFields(_Fields):
-    id: str
-    text: str | None = None
-    start: float | None = None
-    end: float | None = None
-    channel: int | None = None
-    audio: _ClipFields | None = None
-    label: str | None = None
-    custom: dict[str, Any] = {}
+def _read(noun: str, data: Mapping[str, Any]) -> Any:
+    """Read JSON as a dataclass.
 
-
-class _ConversationFields(_Fields):
-    id: str
-    source: str | None = None
-    duration: float | None = None
-    utterances: list[dict[str, Any]]
-
-
-_Checked = TypeVar("_Checked", bound=_Fields)
-
-
-def _checked(kind: type[_Checked], data: Mapping[str, Any], noun: str) -> _Checked:
-    """Check JSON of a noun.
-
-    :raises InputError: a field is unknown, missing or of the wrong type.
+    :param noun: "utterance" or "conversation".
+    :raises InputError: a field is unknown, missing or of the wrong type; the message names it.
     """
+    from pydantic import ValidationError
+
+    name = f"{noun} {data.get('id', '?')}"
     try:
-        return kind.model_validate(dict(data))
+        # as text: only JSON may give a list for a tuple, or an object for a dataclass
+        return _adapters()[noun].validate_json(json.dumps(dict(data)))
+    except TypeError as error:
+        raise InputError(f"{name}: holds a value that JSON cannot hold ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        what = {"extra_forbidden": f"unknown field {name!r}", "missing": f"no field {name!r}"}
-        problem = what.get(first["type"], f"field {name!r}: {first['msg']}")
-        known = ", ".join(kind.model_fields)
-        raise InputError(f"{noun} {data.get('id', '?')}: {problem}; the fields are {known}") from None
+    if isinstance(cause := first.get("ctx", {}).get("error"), InputError):
+        raise cause  # what a `__post_init__` says
+    if first["loc"][:1] == ("utterances",) and len(first["loc"]) > 2:
+        _read("utterance", data["utterances"][first["loc"][1]])  # names the turn
+    path = ".".join(str(part) for part in first["loc"])
+    problems = {
+        "missing": f"no field {path!r}",
+        "unexpected_keyword_argument": f"unknown field {path!r}",
+        "needs_python_object": f"unknown field {path!r}",  # samples, which JSON never holds
+    }
+    problem = problems.get(first["type"], f"field {path!r}: {first['msg']}")
+    known = ", ".join(member.name for member in fields(Utterance if noun == "utterance" else Conversation))
+    raise InputError(f"{name}: {problem}; the fields are {known}")

@@ -98,7 +98,7 @@ def test_a_limit_that_is_no_number_is_none(limit):
 
 
 def test_bad_json_says_where():
-    with pytest.raises(InputError, match="line 2: not JSON"):
+    with pytest.raises(InputError, match=r"not JSON \(.*line 2 column 5\)"):
         Analysis.from_json('{\n"a" 1}')
     with pytest.raises(InputError) as caught:
         Analysis.from_json("[]")
@@ -108,7 +108,7 @@ def test_bad_json_says_where():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["labels"], None, "labels: Input should be a valid list"),
+        (["labels"], None, "labels: Input should be a valid array"),
         (["other"], 1, "other: is not a field of this layout"),
         (["conversations", 0, "utterances", 1], "t2", "conversations[0].utterances[1]: Input should be"),
         (TURN, GONE, "conversations[0].utterances[0].emotion: is missing"),
@@ -132,6 +132,12 @@ def test_bad_json_says_where():
             "no",
             "conversations[0].utterances[0].uncertain: Input should be a valid b",
         ),
+        (
+            [*TURN[:-1], "experts", "video"],
+            None,
+            "conversations[0].utterances[0].experts.video: is not a field",
+        ),
+        (["conversations", 0, "waveform"], [0.5], "conversations[0].waveform: is not a field of this layout"),
         (["errors", 0, "source"], GONE, "errors[0].source: is missing"),
     ],
 )

@@ -75,20 +75,11 @@ class Analysis:
 
         :raises InputError: it is not JSON, or not of this layout; the message names the line or field.
         """
-        from mister_e.analysis.schema import check
+        from mister_e.analysis.schema import read
 
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"line {error.lineno}: not JSON ({error.msg})") from error
-        check(data)
-        return cls(
-            data["mister_e"],
-            data["model"],
-            LabelSet.from_json(data["labels"]),
-            tuple(ConversationAnalysis.from_json(row) for row in data["conversations"]),
-            tuple(FailedInput(**row) for row in data["errors"]),
-        )
+        layout = read(text)
+        labels = LabelSet.from_json(layout.labels)
+        return cls(layout.mister_e, layout.model, labels, layout.conversations, layout.errors)
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat row a turn: `score_<label>`, `gate_<expert>` and the turn's own fields."""

@@ -2,99 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
 from mister_e.errors import InputError
-
-_Scores = dict[str, float]
+from mister_e.experts import EXPERTS
 
 #: What pydantic calls a mistake, in words of ours.
-_PROBLEMS = {"missing": "is missing", "extra_forbidden": "is not a field of this layout"}
+_PROBLEMS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this layout",
+    "unexpected_keyword_argument": "is not a field of this layout",
+}
 
 
-class _Part(BaseModel):
-    """An object of the layout: no other field, no number as text, no NaN."""
+class Layout(BaseModel):
+    """The outermost object; the parts below it are the dataclasses of a result, read as strictly.
+
+    No other field, no number as text, no NaN.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-
-class _Experts(_Part):
-    speech: _Scores | None
-    text: _Scores | None
-    fusion: _Scores | None
-
-
-class _Gate(_Part):
-    speech: float
-    text: float
-    fusion: float
-
-
-class _Turn(_Part):
-    id: str
-    start: float | None
-    end: float | None
-    channel: int | None
-    text: str | None
-    emotion: str
-    confidence: float
-    scores: _Scores
-    experts: _Experts
-    gate: _Gate
-    missing: list[str] = []
-    uncertain: bool = False
-
-
-class _Conversation(_Part):
-    id: str
-    source: str | None
-    duration: float | None
-    utterances: list[_Turn]
-    notes: list[str] = []
-
-
-class _Failed(_Part):
-    source: str
-    error: str
-
-
-class _Analysis(_Part):
     mister_e: str
     model: dict[str, Any]
     labels: list[str]
-    conversations: list[_Conversation]
-    errors: list[_Failed]
+    conversations: tuple[ConversationAnalysis, ...]
+    errors: tuple[FailedInput, ...]
 
 
-def check(data: Any) -> None:
-    """Check that JSON is an analysis in the documented layout.
+def read(text: str) -> Layout:
+    """Read an analysis in the documented layout.
 
-    :param data: the parsed JSON.
-    :raises InputError: a field is unknown, missing or of the wrong type; the message names it.
+    :param text: JSON.
+    :raises InputError: it is not JSON, or a field is unknown, missing or of the wrong type; the message
+        names the line or the field.
     """
     try:
-        analysis = _Analysis.model_validate(data)
+        layout = Layout.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            raise InputError(f"not JSON ({first['ctx']['error']})") from None
         problem = _PROBLEMS.get(first["type"], first["msg"])
         raise _wrong(_path(first["loc"]), problem) from None
-    for where, scores in _all_scores(analysis):
-        if set(scores) != set(analysis.labels):
-            raise _wrong(where, f"has not one score for each of the labels {', '.join(analysis.labels)}")
+    for number, conversation in enumerate(layout.conversations):
+        where = f"conversations[{number}]"
+        if conversation.waveform:  # a field of the dataclass that JSON does not hold
+            raise _wrong(f"{where}.waveform", _PROBLEMS["extra_forbidden"])
+        for k, turn in enumerate(conversation):
+            _check_names(turn, f"{where}.utterances[{k}]", layout.labels)
+    return layout
 
 
-def _all_scores(analysis: _Analysis) -> Iterator[tuple[str, _Scores]]:
-    """Yield where scores stand, and the scores."""
-    for i, conversation in enumerate(analysis.conversations):
-        for k, turn in enumerate(conversation.utterances):
-            where = f"conversations[{i}].utterances[{k}]"
-            yield f"{where}.scores", turn.scores
-            for name, expert in turn.experts:
-                if expert is not None:
-                    yield f"{where}.experts.{name}", expert
+def _check_names(turn: TurnAnalysis, where: str, labels: Sequence[str]) -> None:
+    """Check that there is one number for each expert and for each label.
+
+    :raises InputError: one is missing, or there is one more.
+    """
+    for field, numbers in (("experts", turn.experts), ("gate", turn.gate)):
+        for expert in EXPERTS:
+            if expert not in numbers:
+                raise _wrong(f"{where}.{field}.{expert}", _PROBLEMS["missing"])
+        for name in numbers:
+            if name not in EXPERTS:
+                raise _wrong(f"{where}.{field}.{name}", _PROBLEMS["extra_forbidden"])
+    experts = {f"experts.{name}": scores for name, scores in turn.experts.items()}
+    for field, scores in {"scores": turn.scores, **experts}.items():
+        if scores is not None and set(scores) != set(labels):
+            raise _wrong(f"{where}.{field}", f"has not one score for each of the labels {', '.join(labels)}")
 
 
 def _path(parts: tuple[int | str, ...]) -> str:

@@ -66,13 +66,6 @@ class TurnAnalysis:
             "missing": list(self.missing),
         }
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TurnAnalysis:
-        """Read what `to_json` wrote."""
-        values = dict(data)
-        values["missing"] = tuple(values.get("missing", ()))
-        return cls(**values)
-
 
 @dataclass(frozen=True)
 class ConversationAnalysis:
@@ -108,17 +101,6 @@ class ConversationAnalysis:
             "utterances": [turn.to_json() for turn in self.utterances],
             "notes": list(self.notes),
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ConversationAnalysis:
-        """Read what `to_json` wrote."""
-        return cls(
-            data["id"],
-            data["source"],
-            data["duration"],
-            tuple(TurnAnalysis.from_json(turn) for turn in data["utterances"]),
-            tuple(data.get("notes", ())),
-        )
 
 
 def unique_names(sources: Iterable[tuple[str, str | None]]) -> Iterator[str]:
