@@ -17,10 +17,11 @@ test: .venv/.tests  ## run the suite; make test ARGS="-k gate -x"
 
 install: .venv/.tests  ## make .venv with everything the tests need
 
-check: .venv/.tests  ## lint, formatting and types, nothing changed
+check: .venv/.tests  ## lint, formatting, types and which room imports which, nothing changed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 fix: .venv/.tests  ## format, and mend what the linter can
 	$(BIN)/ruff check --fix
@@ -35,7 +36,7 @@ mini: .venv/.tests  ## train the bundled models: make mini DATA=DIR; some hours 
 	    --data $(DATA) --work runs/bundle --out src/mister_e/pretrained/$$name || exit 1; done
 
 clean:  ## remove what make made
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis analysis.html
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis analysis.html
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/pip:
