@@ -48,7 +48,20 @@ def _app() -> typer.Typer:
         prepare,
         train,
     )
-    from mister_e.cli.version import verbs
+    from mister_e.version import __version__
+
+    def tell_version(asked: bool) -> None:
+        """Print the version and end."""
+        if asked:
+            typer.echo(f"mister-e {__version__}")
+            raise typer.Exit
+
+    version_option = typer.Option(
+        False, "--version", callback=tell_version, is_eager=True, help="Show the version and exit."
+    )
+
+    def verbs(version: bool = version_option) -> None:
+        """Tell the emotion of every turn of a conversation from its speech and its words."""
 
     app = typer.Typer(
         name="mister-e",

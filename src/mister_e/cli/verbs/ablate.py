@@ -8,16 +8,9 @@ from typing import Annotated
 import typer
 
 from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.options import Changes, Debug, Quiet, RecipeFile, Seeds, StoreFolder, out_option
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
-from mister_e.cli.verbs.train import (
-    ChangeOption,
-    DebugOption,
-    QuietOption,
-    RecipeArgument,
-    SeedOption,
-    StoreOption,
-)
 
 EPILOG = """
 **Examples**
@@ -34,19 +27,17 @@ Every variant chooses its epoch on validation, and is scored on test once, when 
 
 
 def ablate(
-    recipe: RecipeArgument,
-    data: StoreOption,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder of the variants.")
-    ],
-    seed: SeedOption = None,
+    recipe: RecipeFile,
+    data: StoreFolder,
+    out: Annotated[Path, out_option("DIR", "Folder of the variants.")],
+    seed: Seeds = None,
     variant: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", show_default="all", help="Which variant. May be repeated."),
     ] = None,
-    change: ChangeOption = None,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    change: Changes = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Train variants of a recipe's mixture, each without one of its parts, and tabulate their scores."""
     with exit_codes(debug):

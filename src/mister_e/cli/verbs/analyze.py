@@ -12,6 +12,7 @@ from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis
 from mister_e.cli.inputs import Input, expand
 from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
+from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import Format, choose
 from mister_e.cli.progress import shown
 from mister_e.cli.run import judge_each
@@ -90,10 +91,8 @@ def analyze(
         typer.Option("--embed-audio", help="Put the recordings into the html page, to click and listen."),
     ] = False,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Tell the emotion of every turn, how sure it is and which expert was trusted."""
     with exit_codes(debug):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.options import Debug, Quiet, StoreFolder, out_option, seed_option
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 
@@ -27,12 +28,8 @@ _SEEDS = (0, 1, 2, 3, 4)
 
 
 def baselines(
-    data: Annotated[
-        Path, typer.Option("--data", metavar="STORE", show_default=False, help="A store of `mister-e embed`.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for the results.")
-    ],
+    data: StoreFolder,
+    out: Annotated[Path, out_option("DIR", "Folder for the results.")],
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,13 +38,9 @@ def baselines(
             help="majority, logistic-regression, mlp, bc-lstm or transformer. May be repeated.",
         ),
     ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option(min=0, show_default="0 to 4", help="One run each. May be repeated.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    seed: Annotated[list[int] | None, seed_option("0 to 4")] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Train simple models on a store: chosen on validation, each scored on test once."""
     with exit_codes(debug):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mister_e.cli.messages import FAILED, exit_codes, plain, say
+from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.cli.verbs import prepare
@@ -51,10 +52,8 @@ def check(
         Path | None,
         typer.Option("--json", metavar="FILE", show_default=False, help="Also write the report as JSON."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Look a prepared corpus over: counts, labels, splits, texts, times and every clip."""
     with exit_codes(debug):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.options import CorpusFolder, Debug, EncoderName, Quiet, out_option
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.errors import InputError
@@ -34,18 +35,9 @@ The bundled model's text encoder: `mister-e embed --data corpora/mine --text min
 
 
 def embed(
-    data: Annotated[
-        Path, typer.Option("--data", metavar="CORPUS", show_default=False, help="A prepared corpus folder.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="STORE", show_default=False, help="The store to fill.")
-    ],
-    text: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
-        ),
-    ] = None,
+    data: CorpusFolder,
+    out: Annotated[Path, out_option("STORE", "The store to fill.")],
+    text: EncoderName = None,
     speech: Annotated[
         str | None,
         typer.Option(
@@ -54,10 +46,8 @@ def embed(
             help="Folder of an encoder or its run, or features: the corpus's own, standardised on train.",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Embed every turn of a corpus; what is embedded already is kept, and nothing is computed twice."""
     with exit_codes(debug):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mister_e.cli.messages import exit_codes, plain, say
+from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.errors import InputError
@@ -99,10 +100,8 @@ def evaluate(
             help="Folder for what is written. Default: RUN; with --model, evaluation-MODEL-DATA here.",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Score a run or a model folder: a table here; JSON, a page and pictures in a folder."""
     with exit_codes(debug):

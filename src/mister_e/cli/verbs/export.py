@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.options import Debug, EncoderName, Quiet, out_option
 from mister_e.cli.outputs import to_stdout
 from mister_e.errors import InputError
 
@@ -40,22 +41,9 @@ def export(
             metavar="RUN", show_default=False, help="A folder of `mister-e train`, or one seed's in it."
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="MODEL", show_default=False, help="The model folder to write."),
-    ],
-    text: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
-        ),
-    ] = None,
-    speech: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
-        ),
-    ] = None,
+    out: Annotated[Path, out_option("MODEL", "The model folder to write.")],
+    text: EncoderName = None,
+    speech: EncoderName = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", show_default="the recipe's", help="What to call the model.")
     ] = None,
@@ -67,10 +55,8 @@ def export(
             help="JSON of `mister-e evaluate`, as a row of the card. May be repeated.",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Put a trained mixture and its encoders into one folder that analyze and evaluate open."""
     with exit_codes(debug):

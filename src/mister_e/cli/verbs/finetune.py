@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.options import Changes, CorpusFolder, Debug, Quiet, RecipeFile, Seeds, out_option
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 
@@ -27,34 +28,17 @@ Several processes: `accelerate launch -m mister_e finetune paper.yaml --data cor
 
 
 def finetune(
-    recipe: Annotated[
-        Path,
-        typer.Argument(metavar="RECIPE", show_default=False, help="A YAML such as recipes/meld/mini.yaml."),
-    ],
-    data: Annotated[
-        Path, typer.Option("--data", metavar="CORPUS", show_default=False, help="A prepared corpus folder.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="RUN", show_default=False, help="Folder of the runs.")
-    ],
+    recipe: RecipeFile,
+    data: CorpusFolder,
+    out: Annotated[Path, out_option("RUN", "Folder of the runs.")],
     part: Annotated[Literal["text", "speech"], typer.Option(help="Which encoder of the recipe.")] = "text",
-    seed: Annotated[
-        list[int] | None,
-        typer.Option(min=0, show_default="the recipe's", help="One run each. May be repeated."),
-    ] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", show_default=False, help="Over the recipe. May be repeated."
-        ),
-    ] = None,
+    seed: Seeds = None,
+    change: Changes = None,
     test: Annotated[
         bool, typer.Option("--test", help="Score the kept encoders on the test split, once.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Fine-tune the text or the speech encoder of a recipe to classify turns; chosen on validation."""
     with exit_codes(debug):

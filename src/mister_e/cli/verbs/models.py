@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mister_e.cli.messages import exit_codes, plain
+from mister_e.cli.options import Debug
 from mister_e.cli.outputs import to_stdout
 from mister_e.errors import InputError
 
@@ -33,9 +34,7 @@ def models(
             metavar="[NAME]", show_default=False, help="A bundled model, or a model folder: all about it."
         ),
     ] = None,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """List the bundled models, a line each; with a name: labels, encoders, all test scores and terms."""
     with exit_codes(debug):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mister_e.cli.messages import exit_codes, plain, say
+from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.errors import InputError
@@ -106,10 +107,8 @@ def prepare(
             show_default=False, help="For a table: another seed, other splits, where it has none (0)."
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Make a corpus folder of a raw release: splits and labels by a named protocol, its defects mended."""
     with exit_codes(debug):
@@ -161,7 +160,7 @@ def _report(corpus: Corpus, quiet: bool) -> None:
 
     to_stdout(render(corpus, Console()))
     if not quiet:
-        for note in corpus.facts["repaired"]:
+        for note in corpus.metadata["repaired"]:
             say("note", note)
         say("wrote", str(corpus.folder))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from mister_e.cli.messages import exit_codes, say
+from mister_e.cli.options import Changes, Debug, Quiet, RecipeFile, Seeds, StoreFolder, out_option
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 
@@ -24,38 +23,15 @@ The epoch is chosen on the validation split; the test split is never read: that 
 **Exit codes**: 0 all well; 1 a failure; 2 bad input; 130 Ctrl-C (run again: it goes on where it was).
 """
 
-RecipeArgument = Annotated[
-    Path, typer.Argument(metavar="RECIPE", show_default=False, help="A YAML such as recipes/meld/mini.yaml.")
-]
-StoreOption = Annotated[
-    Path, typer.Option("--data", metavar="STORE", show_default=False, help="A store of mister-e embed.")
-]
-SeedOption = Annotated[
-    list[int] | None,
-    typer.Option(min=0, show_default="the recipe's", help="One run each. May be repeated."),
-]
-ChangeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="FIELD=VALUE", show_default=False, help="Over the recipe. May be repeated."
-    ),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")]
-DebugOption = Annotated[
-    bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
-]
-
 
 def train(
-    recipe: RecipeArgument,
-    data: StoreOption,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="RUN", show_default=False, help="Folder of the runs.")
-    ],
-    seed: SeedOption = None,
-    change: ChangeOption = None,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    recipe: RecipeFile,
+    data: StoreFolder,
+    out: Annotated[Path, out_option("RUN", "Folder of the runs.")],
+    seed: Seeds = None,
+    change: Changes = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Train the mixture of experts of a recipe on stored embeddings; chosen on validation."""
     with exit_codes(debug):

@@ -1,0 +1,61 @@
+"""Options and arguments that several verbs share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def out_option(metavar: str, text: str) -> Any:
+    """Make `--out`, `-o`: the folder that a verb writes.
+
+    :param metavar: what the folder becomes, such as RUN.
+    :param text: help on it.
+    """
+    return typer.Option("--out", "-o", metavar=metavar, show_default=False, help=text)
+
+
+def seed_option(default: str) -> Any:
+    """Make `--seed`, which may be repeated.
+
+    :param default: the seeds that are taken without it, in words.
+    """
+    return typer.Option("--seed", min=0, show_default=default, help="One run each. May be repeated.")
+
+
+#: `--quiet`, `-q`.
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")]
+#: `--debug`.
+Debug = Annotated[
+    bool, typer.Option("--debug", envvar="MISTER_E_DEBUG", help="Show the traceback of a failure.")
+]
+#: The file that says what is trained.
+RecipeFile = Annotated[
+    Path, typer.Argument(metavar="RECIPE", show_default=False, help="A YAML such as recipes/meld/mini.yaml.")
+]
+#: `--set`: fields over the recipe's.
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", show_default=False, help="Over the recipe. May be repeated."
+    ),
+]
+#: `--seed`, of a recipe.
+Seeds = Annotated[list[int] | None, seed_option("the recipe's")]
+#: `--data`: the folder that `mister-e prepare` wrote.
+CorpusFolder = Annotated[
+    Path, typer.Option("--data", metavar="CORPUS", show_default=False, help="A prepared corpus folder.")
+]
+#: `--data`: the folder that `mister-e embed` wrote.
+StoreFolder = Annotated[
+    Path, typer.Option("--data", metavar="STORE", show_default=False, help="A store of `mister-e embed`.")
+]
+#: An encoder, where the name of the option (`--text`, `--speech`) tells of what.
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
+    ),
+]
