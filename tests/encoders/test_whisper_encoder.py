@@ -31,7 +31,7 @@ def voice(seconds: float, pitch: float = 140.0, seed: int = 0) -> np.ndarray:
 
 @torch.inference_mode()
 def embed(encoder: WhisperEncoder, heard: list[AudioFeatures]) -> torch.Tensor:
-    return encoder.embed_recording(encoder.pool_heard(heard), np.stack([turn.statistics for turn in heard]))
+    return encoder.embed_pooled(encoder.pool_features(heard), np.stack([turn.statistics for turn in heard]))
 
 
 def alike(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -40,15 +40,15 @@ def alike(one: torch.Tensor, other: torch.Tensor) -> float:
 
 def test_a_turn_is_heard_alike_alone_and_in_company(front_end):
     turns = [voice(seconds, seed=i) for i, seconds in enumerate((0.7, 2.3, 2.4, 1.0, 2.3))]
-    together = front_end.hear(turns)
+    together = front_end.extract_features(turns)
     for turn, heard in zip(turns, together, strict=True):
-        (alone,) = front_end.hear([turn])
+        (alone,) = front_end.extract_features([turn])
         np.testing.assert_array_equal(heard.mel, alone.mel)
         np.testing.assert_array_equal(heard.statistics, alone.statistics)
 
 
 def test_rows_are_a_hundred_a_second_of_real_sound(front_end):
-    (heard,) = front_end.hear([voice(2.0)])
+    (heard,) = front_end.extract_features([voice(2.0)])
     assert heard.mel.shape == (200, 80)
     assert heard.statistics.shape == (len(STATISTICS),)
 
@@ -57,31 +57,37 @@ def test_rows_are_a_hundred_a_second_of_real_sound(front_end):
 def test_neither_gain_nor_silence_around_it_moves_the_embedding(front_end, encoder, gain):
     turn = voice(1.7)
     silence = np.zeros(9_000, np.float32)
-    plain, changed = front_end.hear([turn, np.concatenate([silence, gain * turn, silence, silence])])
+    plain, changed = front_end.extract_features(
+        [turn, np.concatenate([silence, gain * turn, silence, silence])]
+    )
     np.testing.assert_allclose(plain.mel, changed.mel, atol=1e-3)
     assert alike(embed(encoder, [plain]), embed(encoder, [changed])) > 0.9999
 
 
 def test_sound_that_is_none_is_missing(front_end):
-    heard = front_end.hear([np.zeros(SAMPLE_RATE, np.float32), voice(1.0), np.zeros(0, np.float32)])
+    heard = front_end.extract_features(
+        [np.zeros(SAMPLE_RATE, np.float32), voice(1.0), np.zeros(0, np.float32)]
+    )
     assert heard[0] is None
     assert heard[1] is not None
     assert heard[2] is None
 
 
 def test_a_tenth_of_a_second_and_a_minute_are_both_heard(front_end, encoder):
-    short, long = front_end.hear([voice(0.1), voice(60.0)])
+    short, long = front_end.extract_features([voice(0.1), voice(60.0)])
     assert 2 <= len(short.mel) <= 10
     assert len(long.mel) == 3000
-    assert torch.isfinite(encoder.pool_heard([short, long])).all()
+    assert torch.isfinite(encoder.pool_features([short, long])).all()
 
 
 def test_padding_and_company_do_not_change_an_embedding(encoder, front_end):
-    heard = front_end.hear([voice(seconds, pitch) for seconds, pitch in ((0.1, 90), (2.0, 220), (0.7, 140))])
-    pooled = encoder.pool_heard(heard)
-    alone = torch.cat([encoder.pool_heard([turn]) for turn in heard])
+    heard = front_end.extract_features(
+        [voice(seconds, pitch) for seconds, pitch in ((0.1, 90), (2.0, 220), (0.7, 140))]
+    )
+    pooled = encoder.pool_features(heard)
+    alone = torch.cat([encoder.pool_features([turn]) for turn in heard])
     torch.testing.assert_close(pooled, alone, atol=1e-4, rtol=0)
-    torch.testing.assert_close(encoder.pool_heard(heard, batch_rows=1), pooled, atol=1e-4, rtol=0)
+    torch.testing.assert_close(encoder.pool_features(heard, batch_rows=1), pooled, atol=1e-4, rtol=0)
     mels, lengths, _ = collate(heard)
     for row, length in enumerate(lengths.tolist()):
         mels[row, length:] = float("nan")
@@ -96,15 +102,15 @@ def test_loudness_counts_beside_sound_unless_the_encoder_never_learned_it(front_
     for loudness in (True, False):
         torch.manual_seed(0)
         encoder = WhisperEncoder(WhisperEncoderConfig(embedding_dim=16, rank=0, loudness=loudness)).eval()
-        (heard,) = front_end.hear([voice(1.0)])
-        pooled = encoder.pool_heard([heard, AudioFeatures(None, statistics[1]), heard])
+        (heard,) = front_end.extract_features([voice(1.0)])
+        pooled = encoder.pool_features([heard, AudioFeatures(None, statistics[1]), heard])
         with torch.inference_mode():
-            one, other = (encoder.embed_recording(pooled, table) for table in (statistics, louder))
+            one, other = (encoder.embed_pooled(pooled, table) for table in (statistics, louder))
         assert torch.equal(one[2], other[2]) != loudness
         # where statistics are all there is, they count whole
         third = torch.full((3, encoder.pool.width), torch.nan)
         with torch.inference_mode():
-            one, other = (encoder.embed_recording(third, table) for table in (statistics, louder))
+            one, other = (encoder.embed_pooled(third, table) for table in (statistics, louder))
         assert not torch.equal(one[2], other[2])
 
 
@@ -112,7 +118,7 @@ def test_missing_sound_is_a_learned_vector_and_not_silence(encoder):
     statistics = np.ones(8, np.float32)
     with torch.no_grad():
         encoder.missing_sound.fill_(0.5)
-    pooled = encoder.pool_heard(
+    pooled = encoder.pool_features(
         [AudioFeatures(None, statistics), AudioFeatures(np.zeros((9, 80), np.float32), statistics)]
     )
     assert pooled[0].isnan().all()

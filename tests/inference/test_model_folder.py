@@ -1,3 +1,4 @@
+import inspect
 import json
 import shutil
 
@@ -7,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from mister_e.errors import InputError
 from mister_e.files import sha256
-from mister_e.inference.model_folder import ModelFolder, read_config
+from mister_e.inference.model_config import read_config
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.pretrained import bundled, model_folder
 
 
@@ -41,10 +43,10 @@ def test_mini_llm_is_adapters_on_a_base_that_is_not_in_the_folder():
     assert config["scores"]["text"]["weighted_f1"] >= 61.5
     folder = model_folder("mini-llm")
     model = ModelFolder.load(folder)
-    backbone = sum(p.numel() for p in model.text_encoder.backbone.parameters())
+    backbone = sum(p.numel() for p in model.encoders["text"].backbone.parameters())
     kept = sum(value.numel() for value in load_file(folder / "text" / "model.safetensors").values())
     assert kept < 0.05 * backbone
-    assert model.text_encoder.config.history == 3
+    assert model.encoders["text"].config.history == 3
     for config in bundled():
         assert (model_folder(config["name"]) / "LICENSE.md").is_file()
 
@@ -57,18 +59,18 @@ def test_weights_in_the_package_stay_small():
 def test_the_card_says_data_scores_limits_and_terms():
     card = (model_folder("mini") / "README.md").read_text()
     assert card.startswith("---\n")
-    for heading in ("## What it was trained on", "## Scores on the test splits", "## Limits", "## Terms"):
+    for heading in ("## How it was made", "## Scores", "## Calibration", "## Limits", "## Terms"):
         assert heading in card
 
 
 def test_saved_and_loaded_is_the_same(copy, tmp_path):
     model = ModelFolder.load(copy)
-    model.save(tmp_path / "again")
+    model.save_pretrained(tmp_path / "again")
     again = ModelFolder.load(tmp_path / "again")
     assert again.labels == model.labels
     assert again.config.model_copy(update={"files": {}}) == model.config.model_copy(update={"files": {}})
     for name, value in model.mixture.state_dict().items():
-        assert torch.equal(value.half().float(), again.mixture.state_dict()[name]), name
+        assert torch.equal(value, again.mixture.state_dict()[name]), name
 
 
 @pytest.mark.parametrize(
@@ -109,11 +111,11 @@ def test_a_folder_that_is_none_is_named(tmp_path):
 
 
 def test_a_missing_tensor_is_named(copy):
-    weights = load_file(copy / "model.safetensors")
-    del weights["mixture.missing_text"]
-    save_file(weights, copy / "model.safetensors")
-    resigned(copy, "model.safetensors")
-    with pytest.raises(InputError, match=r"model\.safetensors.*lacks weight 'mixture\.missing_text'"):
+    weights = load_file(copy / "mixture.safetensors")
+    del weights["missing_text"]
+    save_file(weights, copy / "mixture.safetensors")
+    resigned(copy, "mixture.safetensors")
+    with pytest.raises(InputError, match=r"mixture\.safetensors.*lacks weight 'missing_text'"):
         ModelFolder.load(copy)
 
 
@@ -149,15 +151,67 @@ def test_an_unknown_or_wrong_field_is_named(copy):
     with pytest.raises(InputError, match="2 labels, but the mixture has 7 classes"):
         read_config(copy)
     (copy / "config.json").write_text(json.dumps(config | {"files": {}}))
-    with pytest.raises(InputError, match=r"lacks the SHA-256 of model\.safetensors"):
+    with pytest.raises(InputError, match=r"lacks the SHA-256 of mixture\.safetensors"):
         ModelFolder.load(copy)
     config["mixture"]["classes"] = "many"
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"mixture\.classes"):
         read_config(copy)
     (copy / "config.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(InputError, match="format 2"):
+    with pytest.raises(InputError, match=r"format 99, this version reads 1, 2, 3: update mister-e"):
         read_config(copy)
     (copy / "config.json").write_text("{")
     with pytest.raises(InputError, match="not JSON"):
         read_config(copy)
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(copy, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    seen = {}
+
+    class Api:
+        """What of the Hub's own client is called; there is no Hub here."""
+
+        def __init__(self, token=None):
+            seen["token"] = token
+
+        def create_repo(self, repo_id, *, private, exist_ok):
+            seen.update(repo_id=repo_id, private=private, exist_ok=exist_ok)
+            return type("Repo", (), {"repo_id": f"me/{repo_id}"})
+
+        def upload_folder(self, *, repo_id, folder_path, commit_message, create_pr):
+            seen["uploaded"] = shutil.copytree(folder_path, tmp_path / "hub")
+            return f"https://hub/{repo_id}/commit/1"
+
+    real = huggingface_hub.HfApi
+    for call, method in (("create_repo", real.create_repo), ("upload_folder", real.upload_folder)):
+        parameters = set(inspect.signature(getattr(Api, call)).parameters) - {"self"}
+        assert parameters <= set(inspect.signature(method).parameters)
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    model = ModelFolder.load(copy)
+    assert model.push_to_hub("mini", private=True, token="secret").endswith("commit/1")
+    assert (seen["repo_id"], seen["private"], seen["exist_ok"], seen["token"]) == (
+        "mini",
+        True,
+        True,
+        "secret",
+    )
+    model.save_pretrained(tmp_path / "saved", push_to_hub=False)
+    monkeypatch.setattr("mister_e.pretrained.weights.hub_folder", lambda name: tmp_path / "hub")
+    again = ModelFolder.from_pretrained("me/mini")
+    assert again.config.labels == model.config.labels
+
+
+def test_half_a_folder_is_no_model(copy):
+    (copy / "config.json").unlink()
+    with pytest.raises(InputError, match=r"half of one: export it again"):
+        ModelFolder.load(copy)
+
+
+def test_an_encoder_of_other_weights_is_refused(copy):
+    weights = load_file(copy / "speech" / "model.safetensors")
+    save_file({name: value * 1.01 for name, value in weights.items()}, copy / "speech" / "model.safetensors")
+    resigned(copy, "speech/model.safetensors")
+    with pytest.raises(InputError, match=r"speech encoder whisper .* trained on embeddings by mini"):
+        ModelFolder.load(copy)

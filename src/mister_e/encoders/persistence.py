@@ -20,7 +20,7 @@ from torch import Tensor
 from mister_e.encoders.backbones.loading import identify
 from mister_e.encoders.backbones.lora import adapter_weights
 from mister_e.encoders.base import UtteranceEncoder
-from mister_e.errors import InputError
+from mister_e.errors import InputError, MisterEError
 from mister_e.files import replacing, write_text
 from mister_e.pretrained.weights import load_strictly
 
@@ -93,7 +93,11 @@ def check_base(folder: Path, base: str, settings: Mapping[str, Any]) -> None:
     :param settings: `encoder.json`; `base` in it is the identity.
     :raises InputError: it is another one, or cannot be found.
     """
-    expected, found = str(settings.get("base")), identify(base)
+    expected = str(settings.get("base"))
+    try:
+        found = identify(base)
+    except MisterEError as error:
+        raise InputError(f"{folder}: its base {base!r} is not on this machine: {error}") from error
     if found != expected:
         raise InputError(
             f"{folder}: its adapters belong on {base!r} {expected[:12]}…,"

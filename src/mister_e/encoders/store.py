@@ -24,6 +24,7 @@ from mister_e.corpora.base import SPLITS, Protocol
 from mister_e.corpora.store import Corpus
 from mister_e.encoders.base import Example, UtteranceEncoder, embed_recordings, encode_batches
 from mister_e.encoders.conversations import StoredConversation
+from mister_e.encoders.registry import encoder_class
 from mister_e.errors import InputError
 from mister_e.experts import Modality
 from mister_e.files import replacing, write_text
@@ -172,6 +173,41 @@ class EmbeddingStore:
                 yield StoredConversation(
                     one["id"], tuple(one["ids"]), text, speech, has_text, has_speech, labels
                 )
+
+    def turn_features(self, modality: Modality, split: str) -> tuple[Tensor, Tensor]:
+        """Give what the encoder kept of each turn, from which it can be embedded in another recording.
+
+        :param modality: turns that lack it are left out.
+        :param split: "train", "validation" or "test".
+        :return: float32 `[N, F]` of `UtteranceEncoder.encode_turns`, and the labels int64 `[N]` as in
+            `StoredConversation`.
+        :raises InputError: the store holds no such features.
+        """
+        self.dim(modality)
+        conversations = self.conversations(split)  # which tells what is not embedded
+        kind = self.metadata["encoders"][modality]["kind"]
+        # of an encoder that is not relative to the recording, the features are the embeddings
+        name = "features" if encoder_class(kind).recording_relative else "embeddings"
+        shards: dict[Path, Tensor] = {}
+        rows, labels = [], []
+        turns = [turns for turns in self._turns() if turns["split"] == split]
+        for conversation, own in zip(conversations, turns, strict=True):
+            present = getattr(conversation, f"has_{modality}")
+            for turn in present.nonzero().flatten().tolist():
+                path, row = self._rows(modality)[own[modality][turn]]
+                if path not in shards:
+                    with safe_open(path, "pt") as shard:
+                        if name not in shard.keys():  # noqa: SIM118 - a shard is no mapping
+                            raise InputError(
+                                f"{path}: does not hold what the encoder keeps of a turn, for an older"
+                                " mister-e wrote it; embed again into a new store"
+                            )
+                        shards[path] = shard.get_tensor(name)
+                rows.append(shards[path][row])
+                labels.append(conversation.labels[turn])
+        if not rows:
+            raise InputError(f"{self.folder}: no turn of its {split} split has {modality}")
+        return torch.stack(rows), torch.stack(labels)
 
     def present(self, modality: Modality) -> set[str]:
         """Keys of the turns whose modality was really there."""

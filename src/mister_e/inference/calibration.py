@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ class Calibration(BaseModel):
     uncertain_below: float = Field(0.4, ge=0, le=1)
 
 
+#: What is shown of a turn; each has a temperature of its own.
+Modalities = Literal["both", "speech", "text"]
 #: What logits are divided by: one number, or one for each turn `[N, 1]`.
 Temperature = float | NDArray[np.float64]
 
@@ -75,22 +78,29 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 def calibrate(mixture: MisterE, validation: Sequence[StoredConversation]) -> Calibration:
     """Fit a temperature on validation for each set of modalities that a turn may have.
 
-    A set that no labelled turn of validation can be shown with keeps 1.
-
     :param validation: labelled conversations of the validation split.
     """
-    fitted: dict[str, float] = {}
-    situations: tuple[tuple[str, Mode], ...] = (
-        ("both", "full"),
-        ("text", "text-only"),
-        ("speech", "speech-only"),
+    modes: Mapping[Modalities, Mode] = {"both": "full", "text": "text-only", "speech": "speech-only"}
+    return fit_calibration(
+        {modalities: [predict(mixture, validation, mode=mode)] for modalities, mode in modes.items()}
     )
-    for situation, mode in situations:
-        said = predict(mixture, validation, mode=mode)
-        chosen = said.scored
-        if situation == "both" and said.shown is not None:
-            chosen = chosen & said.shown.all(1)
-        if chosen.any():
-            logits, labels = said.logits[chosen], said.labels[chosen]
-            fitted[situation] = fit_temperature(torch.from_numpy(logits), torch.from_numpy(labels))
+
+
+def fit_calibration(predictions: Mapping[Modalities, Sequence[Predictions]]) -> Calibration:
+    """Fit the temperature of each set of modalities on the turns of which just these were shown.
+
+    A set that no labelled turn was shown with keeps 1.
+
+    :param predictions: of validation, for each set.
+    """
+    fitted: dict[str, float] = {}
+    for modalities, several in predictions.items():
+        wanted = np.array([modalities != "speech", modalities != "text"])
+        logits, labels = [], []
+        for found in several:
+            chosen = found.scored if found.shown is None else found.scored & (found.shown == wanted).all(1)
+            logits.append(torch.from_numpy(found.logits[chosen]))
+            labels.append(torch.from_numpy(found.labels[chosen]))
+        if any(len(own) for own in labels):
+            fitted[modalities] = fit_temperature(torch.cat(logits), torch.cat(labels))
     return Calibration(**fitted)

@@ -133,14 +133,14 @@ def read_config(folder: Path) -> ModelConfig:
     :raises InputError: it is missing, not JSON, of an unknown format, or one of its fields is wrong.
     """
     path = folder / CONFIG
+    if (folder / "encoder.json").is_file():
+        raise InputError(
+            f"{folder}: is an encoder, not a model: mister-e embed takes it, and mister-e export puts it"
+            " beside a trained mixture"
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if (folder / "encoder.json").is_file():
-            raise InputError(
-                f"{folder}: is an encoder, not a model: mister-e embed takes it, and mister-e export puts it"
-                " beside a trained mixture"
-            ) from None
         half = " (half of one: export it again)" if (folder / WEIGHTS).is_file() else ""
         raise InputError(f"{path}: missing; {folder} is not a model folder{half}") from None
     except (ValueError, RecursionError) as error:

@@ -159,12 +159,13 @@ class TurnAudio:
         """
         features = turn.custom.get("features") or {}
         try:
-            known = {name: float(features[name]) for name in STATISTICS if features.get(name) is not None}
+            told = {name: float(features[name]) for name in STATISTICS if features.get(name) is not None}
         except (AttributeError, TypeError, ValueError):
             raise InputError(
                 f"turn {turn.id}: custom 'features' are the names of statistics and their numbers,"
                 f" such as {STATISTICS[0]}"
             ) from None
+        known = {name: value for name, value in told.items() if value == value}  # NaN = undefined
         return cls(turn.audio, known) if turn.audio is not None or known else None
 
     @property
