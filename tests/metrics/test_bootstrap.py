@@ -13,30 +13,34 @@ CLASSES = 3
 def split(conversations, seed=0):
     """Labels and predictions of conversations of 1 to 9 turns, each with a tendency of its own."""
     random = np.random.default_rng(seed)
-    talks = []
+    conversations = []
     for _ in range(conversations):
         turns = int(random.integers(1, 10))
         labels = random.integers(0, CLASSES, turns)
         wrong = random.random(turns) < random.choice([0.1, 0.9])
-        talks.append((labels, np.where(wrong, random.integers(0, CLASSES, turns), labels)))
-    return talks
+        conversations.append((labels, np.where(wrong, random.integers(0, CLASSES, turns), labels)))
+    return conversations
 
 
-def counted(talks):
-    return np.stack([confusion_matrix(*talk, CLASSES) for talk in talks])
+def counted(conversations):
+    return np.stack([confusion_matrix(*conversation, CLASSES) for conversation in conversations])
 
 
 def test_the_interval_is_what_whole_conversations_drawn_again_give():
-    talks = split(12)
+    conversations = split(12)
     weighted, accuracy, each = [], [], []
     for drawn in np.concatenate(list(draws(12, resamples=60, seed=3))):
-        chosen = [talk for talk, times in zip(talks, drawn, strict=True) for _ in range(times)]
+        chosen = [
+            conversation
+            for conversation, times in zip(conversations, drawn, strict=True)
+            for _ in range(times)
+        ]
         labels, predictions = (np.concatenate(part) for part in zip(*chosen, strict=True))
         options = {"labels": range(CLASSES), "zero_division": 0}
         weighted.append(100 * f1_score(labels, predictions, average="weighted", **options))
         accuracy.append(100 * accuracy_score(labels, predictions))
         each.append(100 * f1_score(labels, predictions, average=None, **options))
-    overall, of_classes = intervals(counted(talks), resamples=60, seed=3)
+    overall, of_classes = intervals(counted(conversations), resamples=60, seed=3)
     assert overall["weighted_f1"] == pytest.approx(np.percentile(weighted, [2.5, 97.5]))
     assert overall["accuracy"] == pytest.approx(np.percentile(accuracy, [2.5, 97.5]))
     assert of_classes == pytest.approx(np.percentile(each, [2.5, 97.5], axis=0).T)
@@ -53,16 +57,20 @@ def test_as_many_conversations_are_drawn_as_there_are_whatever_the_chunks(monkey
 
 
 def test_turns_that_stand_and_fall_together_are_less_sure_than_turns_alone():
-    talks = split(60)
-    alone = [(labels[i : i + 1], said[i : i + 1]) for labels, said in talks for i in range(len(labels))]
-    by_talk, by_turn = (intervals(counted(one))[0]["accuracy"] for one in (talks, alone))
-    assert by_talk[1] - by_talk[0] > 1.3 * (by_turn[1] - by_turn[0])
+    conversations = split(60)
+    alone = [
+        (labels[i : i + 1], predicted[i : i + 1])
+        for labels, predicted in conversations
+        for i in range(len(labels))
+    ]
+    by_conversation, by_turn = (intervals(counted(group))[0]["accuracy"] for group in (conversations, alone))
+    assert by_conversation[1] - by_conversation[0] > 1.3 * (by_turn[1] - by_turn[0])
 
 
 def test_two_thousand_resamples_of_meld_take_less_than_a_second():
-    talks = counted(split(280))
+    conversations = counted(split(280))
     began = time.perf_counter()
-    overall, _ = intervals(talks)
+    overall, _ = intervals(conversations)
     assert time.perf_counter() - began < 1
     low, high = overall["weighted_f1"]
     assert 0 < low < high < 100

@@ -58,20 +58,24 @@ def make_store(
     for split in ("train", "validation", "test"):
         for talk in range(talks):
             length = turns if sizes is None else sizes[talk % len(sizes)]
-            one = {"split": split, "id": f"{split}-{talk}", "ids": [f"u{turn}" for turn in range(length)]}
-            one["labels"] = [label(split, random) for _ in range(length)]
+            conversation = {
+                "split": split,
+                "id": f"{split}-{talk}",
+                "ids": [f"u{turn}" for turn in range(length)],
+            }
+            conversation["labels"] = [label(split, random) for _ in range(length)]
             for modality in modalities:
-                one[modality] = []
-                for turn, number in enumerate(one["labels"]):
+                conversation[modality] = []
+                for turn, number in enumerate(conversation["labels"]):
                     row = torch.randn(dims[modality], generator=random)
                     row[max(number, 0)] += strength
                     if edit is not None:
                         row = edit(split, talk, turn, modality, row)
                     key = f"{modality}-{split}-{talk}-{turn}"
-                    one[modality].append(None if row is None else key)
+                    conversation[modality].append(None if row is None else key)
                     if row is not None:
                         shards[modality][key] = row
-            rows.append(one)
+            rows.append(conversation)
     for modality, stored in shards.items():
         (folder / modality).mkdir()
         tensors = {

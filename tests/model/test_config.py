@@ -21,7 +21,7 @@ def test_json_comes_back_the_same():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "message"),
     [
         ({"attention_heads": 7}, "120 is not divisible by attention_heads 7"),
         ({"kernels": (1, 4)}, "odd numbers of turns, got 4"),
@@ -35,8 +35,8 @@ def test_json_comes_back_the_same():
         ({"hiden": 512}, "hiden"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused_by_name(sizes, said):
-    with pytest.raises(ValidationError, match=said):
+def test_sizes_that_do_not_fit_are_refused_by_name(sizes, message):
+    with pytest.raises(ValidationError, match=message):
         MixtureConfig(**{"classes": 7, **sizes})
 
 

@@ -48,7 +48,7 @@ def test_convolutions_reach_two_turns_and_no_further(network):
     after[4] += 1
 
     convolved = [
-        torch.stack([embedded(line).convolve(one, packing) for one in network.convolutions])
+        torch.stack([embedded(line).convolve(convolution, packing) for convolution in network.convolutions])
         for line in (before, after)
     ]
     changed = (convolved[0] != convolved[1]).any(dim=2).any(dim=0)

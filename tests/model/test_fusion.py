@@ -19,7 +19,7 @@ def embedded(rows):
     return Inputs(rows, torch.zeros(len(rows), dtype=torch.bool), None)
 
 
-def attend_alone(attention, asking, asked):
+def attend_alone(attention, query, context):
     """One attention on one conversation `[T, F]` by torch's own multi-head attention."""
     heads = nn.MultiheadAttention(SMALL.attention_dim, SMALL.attention_heads, batch_first=True).double()
     with torch.no_grad():
@@ -27,21 +27,23 @@ def attend_alone(attention, asking, asked):
         heads.out_proj.weight.copy_(torch.eye(SMALL.attention_dim))
         heads.in_proj_bias.zero_()
         heads.out_proj.bias.zero_()
-    gathered, _ = heads(
-        attention.query(asking)[None], attention.key(asked)[None], attention.value(asked)[None]
+    attended, _ = heads(
+        attention.query(query)[None], attention.key(context)[None], attention.value(context)[None]
     )
-    return attention.norm(asking + attention.output(gathered[0]))
+    return attention.norm(query + attention.output(attended[0]))
 
 
 def fuse_alone(expert, speech, text):
     """The expert's formula on one conversation, with nothing packed or masked."""
-    heard, read = expert.speech_input(speech), expert.text_input(text)
+    speech_turns, text_turns = expert.speech_input(speech), expert.text_input(text)
     for block in expert.blocks:
-        crossed = attend_alone(block.speech_asks_text, heard, read)
-        read = attend_alone(block.text_asks_speech, read, heard)
-        heard = attend_alone(block.speech_asks_speech, crossed, crossed)
-        read = attend_alone(block.text_asks_text, read, read)
-    return expert.head(torch.cat([heard + expert.speech_skip(speech), read + expert.text_skip(text)], -1))
+        crossed = attend_alone(block.speech_asks_text, speech_turns, text_turns)
+        text_turns = attend_alone(block.text_asks_speech, text_turns, speech_turns)
+        speech_turns = attend_alone(block.speech_asks_speech, crossed, crossed)
+        text_turns = attend_alone(block.text_asks_text, text_turns, text_turns)
+    return expert.head(
+        torch.cat([speech_turns + expert.speech_skip(speech), text_turns + expert.text_skip(text)], -1)
+    )
 
 
 @given(parts=conversations(), extra=st.integers(0, 3))

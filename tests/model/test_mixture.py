@@ -85,8 +85,8 @@ def test_gate_weights_sum_to_one_and_are_zero_for_absent_experts(model, parts, e
 @few
 def test_nothing_at_pads_or_absent_inputs_gets_through_or_back(model, parts, garbage):
     clean, dirty = batch(parts, extra_pads=2), batch(parts, extra_pads=2)
-    read, heard = dirty.mask & dirty.has_text, dirty.mask & dirty.has_speech
-    dirty.text[~read], dirty.speech[~heard] = garbage, garbage
+    with_text, with_speech = dirty.mask & dirty.has_text, dirty.mask & dirty.has_speech
+    dirty.text[~with_text], dirty.speech[~with_speech] = garbage, garbage
     dirty.text.requires_grad_()
     dirty.speech.requires_grad_()
     expected, output = model(**clean.inputs), model(**dirty.inputs)
@@ -96,15 +96,15 @@ def test_nothing_at_pads_or_absent_inputs_gets_through_or_back(model, parts, gar
         assert (getattr(output, name)[~dirty.mask] == 0).all()
     everything = sum(getattr(output, name).square().sum() for name in OUTPUTS)
     everything.backward(inputs=[dirty.text, dirty.speech])
-    assert (dirty.text.grad[~read] == 0).all()
-    assert (dirty.speech.grad[~heard] == 0).all()
+    assert (dirty.text.grad[~with_text] == 0).all()
+    assert (dirty.speech.grad[~with_speech] == 0).all()
     assert dirty.text.grad.isfinite().all()
     assert dirty.speech.grad.isfinite().all()
 
 
 @given(parts=conversations())
 @few
-def test_unasked_experts_change_nothing(model, parts):
+def test_experts_that_are_skipped_change_nothing(model, parts):
     turns = batch(parts)
     turns.has_text[:], turns.has_speech[:] = True, False
     trained = model.train()(**turns.inputs)
@@ -115,7 +115,7 @@ def test_unasked_experts_change_nothing(model, parts):
         assert torch.equal(getattr(trained, name), getattr(used, name))
 
 
-def test_the_first_turn_is_heard_by_the_fourth_and_by_no_other_conversation(model):
+def test_the_first_turn_reaches_the_fourth_and_no_other_conversation(model):
     parts = [conversation("bbbb", [0] * 4, seed=5), conversation("bbbb", [0] * 4, seed=6)]
     for modality, expert in (("text", 1), ("speech", 0)):
         turns = batch(parts)
@@ -210,7 +210,7 @@ def test_a_turn_with_neither_modality_is_named(model):
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "said"),
+    ("name", "wrong", "message"),
     [
         ("text", torch.zeros(1, 2, 5), r"text has shape \[1, 2, 5\], expected \[1, 2, 6\]"),
         ("speech", torch.zeros(1, 3, 5), r"speech has shape \[1, 3, 5\], expected \[1, 2, 5\]"),
@@ -219,9 +219,9 @@ def test_a_turn_with_neither_modality_is_named(model):
         ("mask", torch.tensor([[False, True]]), "pad before a real turn"),
     ],
 )
-def test_wrong_tensors_are_named(model, name, wrong, said):
+def test_wrong_tensors_are_named(model, name, wrong, message):
     inputs = batch([conversation("bb", [0] * 2, seed=18)]).inputs
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         model(**{**inputs, name: wrong})
 
 

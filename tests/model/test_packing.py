@@ -35,7 +35,7 @@ def test_a_row_knows_its_conversation_and_turn():
 
 
 @pytest.mark.parametrize(
-    ("mask", "error", "said"),
+    ("mask", "error", "message"),
     [
         (torch.tensor([[True, True], [False, True]]), ValueError, "conversation 1 .* pad before a real turn"),
         (torch.tensor([[True, False], [False, False]]), InputError, "conversation 1 .* has no turns"),
@@ -45,6 +45,6 @@ def test_a_row_knows_its_conversation_and_turn():
         (torch.ones(2, dtype=torch.bool), ValueError, r"bool \[B, T\], got torch.bool \[2\]"),
     ],
 )
-def test_masks_that_mean_nothing_are_refused(mask, error, said):
-    with pytest.raises(error, match=said):
+def test_masks_that_mean_nothing_are_refused(mask, error, message):
+    with pytest.raises(error, match=message):
         Packing.of(mask)

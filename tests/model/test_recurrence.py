@@ -27,12 +27,14 @@ def test_results_and_gradients_are_those_of_torch(parts, layers, extra):
 
     found = recur(grus, turns, packing)
     rows = [each.split(packing.lengths.tolist()) for each in turns]
-    expected = [torch.cat([alone(gru, one) for one in each]) for gru, each in zip(grus, rows, strict=True)]
+    expected = [
+        torch.cat([alone(gru, turn_rows) for turn_rows in each]) for gru, each in zip(grus, rows, strict=True)
+    ]
 
     torch.testing.assert_close(found, expected)
     weigh = torch.randn_like(expected[0])
     gradients = [
-        torch.autograd.grad(sum((one * weigh).sum() for one in each), [*parameters, *turns])
+        torch.autograd.grad(sum((output * weigh).sum() for output in each), [*parameters, *turns])
         for each in (found, expected)
     ]
     torch.testing.assert_close(*gradients)
@@ -46,13 +48,13 @@ def test_its_gradient_is_that_of_small_differences():
     assert torch.autograd.gradcheck(lambda x: recur([gru], [x], packing)[0], (turns,))
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_dropout_drops_its_share_and_keeps_the_mean(share):
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_dropout_drops_its_fraction_and_keeps_the_mean(probability):
     torch.manual_seed(0)
     values = torch.ones(200_001, requires_grad=True)
-    dropped = dropout(values, share)
+    dropped = dropout(values, probability)
     dropped.sum().backward()
-    assert (dropped == 0).float().mean().item() == pytest.approx(share, abs=0.01)
+    assert (dropped == 0).float().mean().item() == pytest.approx(probability, abs=0.01)
     assert dropped.mean().item() == pytest.approx(1, abs=0.02)
     assert torch.equal(values.grad, dropped.detach())
     assert torch.equal(dropout(values, 0.0), values)

@@ -79,10 +79,10 @@ def test_absent_experts_weigh_nothing(model, changes, parts):
             assert not output.present[..., place].any()
     assert (output.gate[~output.present] == 0).all()
     assert (output.experts[~output.present] == 0).all()
-    judged = output.present.any(-1)
-    assert (output.logits[~judged] == 0).all()
+    classified = output.present.any(-1)
+    assert (output.logits[~classified] == 0).all()
     if changes.get("gate") != "concatenation":
-        torch.testing.assert_close(output.gate.sum(-1), judged.double())
+        torch.testing.assert_close(output.gate.sum(-1), classified.double())
         mixed = (output.gate[..., None] * output.experts).sum(-2)
         torch.testing.assert_close(output.logits, mixed)
 

@@ -1,11 +1,14 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
 
+from mister_e.errors import InputError
 from mister_e.model import MixtureOutput, expert_presence
 from mister_e.training.losses import (
     LossConfig,
@@ -20,7 +23,7 @@ few = settings(max_examples=20, deadline=None)
 
 
 def random_turns(seed, batch=3, length=5):
-    """Labels with some unlabelled turns, prefix masks, and which modalities are there."""
+    """Labels with some unlabelled turns, prefix masks, and which modalities are present."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.randint(-1, CLASSES, (batch, length), generator=random)
     lengths = torch.randint(1, length + 1, (batch, 1), generator=random)
@@ -115,8 +118,8 @@ def test_contrastive_is_a_double_loop_over_present_labelled_views(seed, temperat
     speech, text = normal(random, 3, 5, 6), normal(random, 3, 5, 6)
     views = [
         (vectors[place], labels[place].item())
-        for vectors, there in ((speech, has_speech), (text, has_text))
-        for place in map(tuple, (mask & there & (labels >= 0)).nonzero().tolist())
+        for vectors, present in ((speech, has_speech), (text, has_text))
+        for place in map(tuple, (mask & present & (labels >= 0)).nonzero().tolist())
     ]
     speech[~(mask & has_speech)], text[~(mask & has_text)] = torch.nan, torch.nan
 
@@ -138,8 +141,8 @@ def test_contrastive_is_that_of_pytorch_metric_learning(temperature):
     metric_losses = pytest.importorskip("pytorch_metric_learning.losses")
     random, labels, mask, has_speech, has_text = random_turns(seed=3, batch=6)
     speech, text = normal(random, 6, 5, 6), normal(random, 6, 5, 6)
-    heard, read = (mask & there & (labels >= 0) for there in (has_speech, has_text))
-    views, classes = torch.cat([speech[heard], text[read]]), torch.cat([labels[heard], labels[read]])
+    spoken, written = (mask & present & (labels >= 0) for present in (has_speech, has_text))
+    views, classes = torch.cat([speech[spoken], text[written]]), torch.cat([labels[spoken], labels[written]])
 
     loss = supervised_contrastive_loss(
         speech,
@@ -162,10 +165,10 @@ def test_contrastive_gradient_is_finite_and_zero_at_pads_and_absent_views():
         speech, text, labels, mask=mask, has_speech=has_speech, has_text=has_text
     ).backward()
 
-    for view, there in ((speech, has_speech), (text, has_text)):
+    for view, present in ((speech, has_speech), (text, has_text)):
         assert view.grad.isfinite().all()
-        assert (view.grad[~(mask & there & (labels >= 0))] == 0).all()
-        assert (view.grad[mask & there & (labels >= 0)] != 0).any()
+        assert (view.grad[~(mask & present & (labels >= 0))] == 0).all()
+        assert (view.grad[mask & present & (labels >= 0)] != 0).any()
 
 
 # consistency of the experts
@@ -179,13 +182,13 @@ def test_consistency_is_the_symmetric_divergence_of_present_pairs(seed):
     present = torch.rand(3, 5, 3, generator=random) < 0.7
     turns = []
     for place in map(tuple, mask.nonzero().tolist()):
-        opinions = [
+        distributions = [
             torch.distributions.Categorical(logits=experts[place][e]) for e in range(3) if present[place][e]
         ]
         pairs = [
             (torch.distributions.kl_divergence(p, q) + torch.distributions.kl_divergence(q, p)).item()
-            for i, p in enumerate(opinions)
-            for q in opinions[i + 1 :]
+            for i, p in enumerate(distributions)
+            for q in distributions[i + 1 :]
         ]
         if pairs:
             turns.append(sum(pairs) / len(pairs))
@@ -254,19 +257,18 @@ def random_output(random, has_speech, has_text, batch=3, length=5):
 def test_the_whole_is_the_sum_of_its_parts(seed):
     random, labels, mask, has_speech, has_text = random_turns(seed)
     output = random_output(random, has_speech, has_text)
-    there = [has_speech, has_text, has_speech & has_text]
-    share = torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=torch.float64)
+    present = [has_speech, has_text, has_speech & has_text]
 
     loss = mixture_loss(
         output,
         labels,
         mask=mask,
-        weights=LossConfig(gamma=2, contrastive=0.7, consistency=0.3, class_weights=tuple(share.tolist())),
+        weights=LossConfig(gamma=2, contrastive=0.7, consistency=0.3, class_weights=(1.0, 2.0, 3.0, 0.5)),
     )
 
-    focal = [focal_loss(output.logits, labels, mask=mask, gamma=2, class_weights=share)] + [
-        focal_loss(output.experts[:, :, e], labels, mask=mask & there[e], gamma=2, class_weights=share)
-        for e in range(3)
+    options = {"gamma": 2, "class_weights": torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=torch.float64)}
+    focal = [focal_loss(output.logits, labels, mask=mask, **options)] + [
+        focal_loss(output.experts[:, :, e], labels, mask=mask & present[e], **options) for e in range(3)
     ]
     contrast = supervised_contrastive_loss(
         output.speech_hidden,
@@ -276,8 +278,117 @@ def test_the_whole_is_the_sum_of_its_parts(seed):
         has_speech=has_speech,
         has_text=has_text,
     )
-    agreement = expert_consistency(output.experts, mask=mask, present=torch.stack(there, -1))
+    agreement = expert_consistency(output.experts, mask=mask, present=torch.stack(present, -1))
     torch.testing.assert_close(loss, sum(focal) + 0.7 * contrast + 0.3 * agreement)
+
+
+def classified_turns(output, labels, mask):
+    """Logits of a classifier, true label, of each labelled turn of the mixture and of each expert."""
+    classifiers = [(output.logits, output.present.any(-1))]
+    classifiers += [(output.experts[:, :, e], output.present[:, :, e]) for e in range(3)]
+    return [
+        [
+            (logits[place].tolist(), labels[place].item())
+            for place in map(tuple, (mask & present & (labels >= 0)).nonzero().tolist())
+        ]
+        for logits, present in classifiers
+    ]
+
+
+def log_probabilities(logits):
+    total = math.log(sum(math.exp(score) for score in logits))
+    return [score - total for score in logits]
+
+
+@given(seed=st.integers(0, 2**16), smoothing=st.sampled_from([0.1, 0.5]), gamma=st.sampled_from([0.0, 2.0]))
+@few
+def test_label_smoothing_reaches_the_loss_of_the_mixture_and_of_each_expert(seed, smoothing, gamma):
+    random, labels, mask, has_speech, has_text = random_turns(seed)
+    output = random_output(random, has_speech, has_text)
+    settings = LossConfig(gamma=gamma, contrastive=0, consistency=0, label_smoothing=smoothing)
+
+    expected = 0.0
+    for turns in classified_turns(output, labels, mask):
+        losses = []
+        for logits, label in turns:
+            log_p = log_probabilities(logits)
+            target = [smoothing / CLASSES + (1 - smoothing) * (c == label) for c in range(CLASSES)]
+            entropy = -sum(q * log for q, log in zip(target, log_p, strict=True))
+            losses.append((1 - math.exp(log_p[label])) ** gamma * entropy)
+        expected += sum(losses) / max(len(losses), 1)
+
+    assert mixture_loss(output, labels, mask=mask, weights=settings).item() == pytest.approx(expected)
+
+
+@given(seed=st.integers(0, 2**16), gamma=st.sampled_from([0.0, 2.0]))
+@few
+def test_class_weights_reach_the_loss_of_the_mixture_and_of_each_expert(seed, gamma):
+    random, labels, mask, has_speech, has_text = random_turns(seed)
+    output = random_output(random, has_speech, has_text)
+    weights = (0.5, 4.0, 1.0, 2.0)
+    settings = LossConfig(gamma=gamma, contrastive=0, consistency=0, class_weights=weights)
+
+    expected = 0.0
+    for turns in classified_turns(output, labels, mask):
+        total = divisor = 0.0
+        for logits, label in turns:
+            log_p = log_probabilities(logits)[label]
+            total -= weights[label] * (1 - math.exp(log_p)) ** gamma * log_p
+            divisor += weights[label]
+        expected += total / (divisor or 1)
+
+    assert mixture_loss(output, labels, mask=mask, weights=settings).item() == pytest.approx(expected)
+
+
+@given(seed=st.integers(0, 2**16), temperature=st.sampled_from([0.2, 2.0]))
+@few
+def test_the_contrastive_temperature_and_weight_reach_the_loss(seed, temperature):
+    random, labels, mask, has_speech, has_text = random_turns(seed)
+    output = random_output(random, has_speech, has_text)
+    chosen = mask & (labels >= 0)
+    views = [
+        (vectors[place].detach(), labels[place].item())
+        for vectors, present in ((output.speech_hidden, has_speech), (output.text_hidden, has_text))
+        for place in map(tuple, (chosen & present).nonzero().tolist())
+    ]
+    without, with_contrast = (
+        mixture_loss(
+            output, labels, mask=mask, weights=LossConfig(contrastive=weight, temperature=temperature)
+        )
+        for weight in (0, 0.6)
+    )
+
+    contrast = (with_contrast - without).item()
+    assert contrast == pytest.approx(0.6 * contrast_by_hand(views, temperature), abs=1e-9)
+
+
+def test_class_weights_that_were_not_resolved_are_refused():
+    random, labels, mask, has_speech, has_text = random_turns(seed=6)
+    output = random_output(random, has_speech, has_text)
+
+    with pytest.raises(ValueError, match=r"LossConfig\.resolve"):
+        mixture_loss(output, labels, mask=mask, weights=LossConfig(class_weights="balanced"))
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn():
+    labels = np.array([0] * 7 + [1] * 2 + [2] * 30 + [3])
+    counts = np.bincount(labels)
+    expected = compute_class_weight("balanced", classes=np.arange(4), y=labels)
+
+    assert LossConfig(class_weights="balanced").resolve(counts).class_weights == pytest.approx(expected)
+    softer = LossConfig(class_weights=0.35).resolve(counts).class_weights
+    assert softer == pytest.approx(expected**0.35)
+    assert LossConfig().resolve(counts).class_weights is None
+    assert LossConfig(class_weights=(1, 2, 3, 4)).resolve(counts).class_weights == (1, 2, 3, 4)
+
+
+def test_a_class_without_training_turns_weighs_nothing():
+    counts = np.array([4, 0, 2])
+
+    assert LossConfig().resolve(counts).class_weights == (1, 0, 1)
+    assert LossConfig(class_weights="balanced").resolve(counts).class_weights == pytest.approx((0.5, 0, 1))
+    with pytest.raises(InputError, match="2 weights, but there are 3 classes"):
+        LossConfig(class_weights=(1, 2)).resolve(counts)
 
 
 def test_nothing_to_learn_from_is_zero_with_a_gradient():

@@ -1,4 +1,4 @@
-"""The mixture of speech, text and fusion experts."""
+"""The network of the paper: speech, text and fusion experts, and the gate that combines them."""
 
 from mister_e.model.context import ContextNetwork
 from mister_e.model.fusion import FusionExpert

@@ -1,4 +1,4 @@
-"""Sizes of the models, checked at the border where they are read."""
+"""Sizes and parts of the mixture, checked when they are read."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class MixtureConfig(BaseModel):
     :param hidden: width inside a context network: of each convolution, and of the turns it classifies.
     :param kernels: widths of the parallel convolutions, in turns; odd, to look as far back as ahead.
     :param gru_layers: layers of the bidirectional GRU.
-    :param gru_hidden: width of the GRU per direction; two of them make `hidden`, which the skip is added to.
+    :param gru_hidden: width of the GRU per direction; half of `hidden`, to which the skip is added.
     :param fusion_dim: width of the fusion expert's turns.
     :param fusion_blocks: blocks of cross-attention then self-attention.
     :param attention_dim: width inside an attention, over all its heads.
     :param attention_heads: heads of an attention.
-    :param dropout: share of attention weights dropped in training.
-    :param head_dropout: share dropped of what the attention heads give, before it joins the residual.
+    :param dropout: probability of dropping an attention weight in training.
+    :param head_dropout: probability of dropping a number of an attention's output, before the residual sum.
     :param gate_hidden: width of the gate's only hidden layer.
-    :param gate_temperature: what the gate's scores are divided by; higher trusts the experts more evenly.
-    :param experts: which experts there are; one alone needs no gate.
-    :param convolutions: False = the GRU reads the embeddings themselves.
-    :param gru: False = no recurrence: what the convolutions give joins the skip at once.
-    :param gate: how the experts become one: weights from a network, equal weights, those of the
-        majority, or "concatenation": a classifier over what the experts represent, without weights.
-    :param gate_input: what a learned gate looks at.
+    :param gate_temperature: divides the gate's scores; higher makes the weights of the experts more even.
+    :param experts: the experts of the model; a single one needs no gate.
+    :param convolutions: False = the GRU gets the embeddings themselves.
+    :param gru: False = no recurrence: the output of the convolutions is added to the skip.
+    :param gate: how the experts are combined: "learned" = weights from a network; "average" = equal weights;
+        "vote" = majority; "concatenation" = a classifier over the experts' representations, without weights.
+    :param gate_input: input of a learned gate.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,7 +62,7 @@ class MixtureConfig(BaseModel):
 
     @field_validator("experts")
     @classmethod
-    def _in_their_order(cls, experts: tuple[Expert, ...]) -> tuple[Expert, ...]:
+    def _sorted_experts(cls, experts: tuple[Expert, ...]) -> tuple[Expert, ...]:
         if len(set(experts)) != len(experts):
             raise ValueError("an expert is named twice")
         return tuple(sorted(experts, key=EXPERTS.index))

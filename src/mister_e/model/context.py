@@ -1,4 +1,4 @@
-"""The expert of one modality: its turns, each read in the context of the others."""
+"""Context network: the speech expert or the text expert, which classifies turns in their context."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from mister_e.model.recurrence import recur
 
 
 class ContextNetwork(nn.Module):
-    """Parallel convolutions over the turns, then a bidirectional GRU, beside a linear skip of the input.
+    """Parallel convolutions over the turns, then a bidirectional GRU, plus a linear skip of the input.
+
+    One network a modality (MiSTER-E, arXiv 2602.23300, "context network"):
+    `hidden = BiGRU(sum_k relu(conv_k(x))) + skip(x)`, `logits = classifier(hidden)`.
 
     :param config: sizes, and which of these parts there are.
     :param input_dim: width D of the modality's embeddings.
@@ -42,36 +45,44 @@ class ContextNetwork(nn.Module):
         self.classifier = nn.Linear(config.hidden, config.classes)
 
     def forward(self, turns: Inputs, packing: Packing) -> tuple[Tensor, Tensor]:
-        """Judge every turn from this modality alone.
+        """Classify every turn from this modality alone.
 
         :param turns: embeddings `[N, D]`, packed.
         :param packing: which turns make which conversation.
         :return: logits `[N, C]` and representations `[N, H]`, packed.
         """
-        (result,) = read_together([self], [turns], packing)
+        (result,) = forward_together([self], [turns], packing)
         return result
 
     def convolve(self, turns: Inputs, packing: Packing) -> Tensor | None:
-        """Sum the convolutions `[N, H]`; None where there are none."""
-        views = [F.relu(turns.convolve(one, packing)) for one in self.convolutions]
-        return torch.stack(views).sum(dim=0) if views else None
+        """Sum of the rectified convolutions `[N, H]`; None where there are none."""
+        convolved = [F.relu(turns.convolve(convolution, packing)) for convolution in self.convolutions]
+        return torch.stack(convolved).sum(dim=0) if convolved else None
 
 
-def read_together(
+def forward_together(
     networks: Sequence[ContextNetwork], turns: Sequence[Inputs], packing: Packing
 ) -> list[tuple[Tensor, Tensor]]:
-    """Let networks of one shape read, each its own modality; side by side is faster than in turn.
+    """Run networks of one configuration side by side, each on its own modality.
+
+    The result is that of running one after the other; only the GRUs' steps are shared, which is faster.
 
     :param networks: of one configuration.
     :param turns: embeddings `[N, D]` for each, packed.
     :param packing: which turns make which conversation.
     :return: logits `[N, C]` and representations `[N, H]` of each, packed.
     """
-    skipped = [one.linear(network.skip) for network, one in zip(networks, turns, strict=True)]
-    views = [network.convolve(one, packing) for network, one in zip(networks, turns, strict=True)]
+    skips = [inputs.linear(network.skip) for network, inputs in zip(networks, turns, strict=True)]
+    states = [network.convolve(inputs, packing) for network, inputs in zip(networks, turns, strict=True)]
     grus = [network.gru for network in networks if network.gru is not None]
     if grus:
-        read = [one.whole() if view is None else view for one, view in zip(turns, views, strict=True)]
-        views = list(recur(grus, read, packing))
-    hidden = [skip if view is None else skip + view for skip, view in zip(skipped, views, strict=True)]
-    return [(network.classifier(one), one) for network, one in zip(networks, hidden, strict=True)]
+        gru_inputs = [
+            inputs.with_placeholder() if convolved is None else convolved
+            for inputs, convolved in zip(turns, states, strict=True)
+        ]
+        states = list(recur(grus, gru_inputs, packing))
+    hidden = [skip if state is None else skip + state for skip, state in zip(skips, states, strict=True)]
+    return [
+        (network.classifier(representation), representation)
+        for network, representation in zip(networks, hidden, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""The fusion expert: speech and text of a conversation ask each other, then themselves."""
+"""Fusion expert: cross-attention between speech and text of a conversation, then self-attention."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from mister_e.model.packing import Packing
 
 
 class TurnAttention(nn.Module):
-    """Attention of every turn to the turns of its own conversation, added to a normalised residual."""
+    """Multi-head attention of every turn to the turns of its own conversation.
+
+    Post-norm residual: `LayerNorm(query + dropout(output(attention(query, context))))`.
+
+    :param config: sizes; the attention itself is narrower than the turns (`attention_dim`).
+    """
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
@@ -28,33 +33,34 @@ class TurnAttention(nn.Module):
         self.head_dropout = config.head_dropout
         self.norm = nn.LayerNorm(config.fusion_dim)
 
-    def forward(self, asking: Tensor, asked: Tensor, packing: Packing) -> Tensor:
-        """Let turns gather from turns.
+    def forward(self, query: Tensor, context: Tensor, packing: Packing) -> Tensor:
+        """Attend from one sequence of turns to another; the same twice is self-attention.
 
-        :param asking: the turns that gather `[N, F]`, packed.
-        :param asked: the turns gathered from `[N, F]`, packed.
+        :param query: the turns that attend `[N, F]`, packed.
+        :param context: the turns attended to `[N, F]`, packed.
         :param packing: which turns make which conversation.
-        :return: the asking turns with what they gathered `[N, F]`.
+        :return: the query turns with what they attended to added `[N, F]`, packed.
         """
 
         def split(rows: Tensor) -> Tensor:
             """[N, A] to [B, heads, T, A / heads]."""
             return packing.unpack(rows.reshape(len(rows), self.heads, -1)).transpose(1, 2)
 
-        gathered = self._attend(
-            split(self.query(asking)), split(self.key(asked)), split(self.value(asked)), packing
+        attended = self._attend(
+            split(self.query(query)), split(self.key(context)), split(self.value(context)), packing
         )
-        gathered = self.output(packing.pack(gathered.transpose(1, 2).flatten(2)))
+        attended = self.output(packing.pack(attended.transpose(1, 2).flatten(2)))
         if self.training:
-            gathered = dropout(gathered, self.head_dropout)
-        joined: Tensor = self.norm(asking + gathered)
-        return joined
+            attended = dropout(attended, self.head_dropout)
+        result: Tensor = self.norm(query + attended)
+        return result
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
-        """Let queries gather values `[B, heads, T, A / heads]` of the real turns."""
+        """Scaled dot-product attention `[B, heads, T, A / heads]`; pads get the weight 0."""
         mask = packing.mask[:, None, None, :] if packing.padded else None
         if not self.training or self.dropout == 0:
             return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        # with dropout the weights are computed here: torch's kernel has only its own dropout, slow on a CPU
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
@@ -62,22 +68,23 @@ class TurnAttention(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """Each modality asks the other, both at once; then each asks itself."""
+    """Cross-attention in both directions at once, then self-attention within each modality."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
+        # the names are those in saved weights: "speech asks text" has speech as query, text as context
         self.speech_asks_text = TurnAttention(config)
         self.text_asks_speech = TurnAttention(config)
         self.speech_asks_speech = TurnAttention(config)
         self.text_asks_text = TurnAttention(config)
 
     def forward(self, speech: Tensor, text: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
-        """Pass both modalities on.
+        """Apply the four attentions.
 
         :param speech: `[N, F]`, packed.
         :param text: `[N, F]`, packed.
         :param packing: which turns make which conversation.
-        :return: speech and text, `[N, F]` each.
+        :return: speech and text, `[N, F]` each, packed.
         """
         speech, text = (
             self.speech_asks_text(speech, text, packing),
@@ -87,7 +94,7 @@ class FusionBlock(nn.Module):
 
 
 class FusionExpert(nn.Module):
-    """Blocks of cross-attention and self-attention over both modalities, beside a linear skip of each."""
+    """Blocks of cross-attention and self-attention over both modalities, plus a linear skip of each."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
@@ -102,17 +109,17 @@ class FusionExpert(nn.Module):
         )
 
     def forward(self, speech: Inputs, text: Inputs, packing: Packing) -> tuple[Tensor, Tensor]:
-        """Judge every turn from both modalities.
+        """Classify every turn from both modalities.
 
         :param speech: embeddings `[N, Ds]`, packed.
         :param text: embeddings `[N, Dt]`, packed.
         :param packing: which turns make which conversation.
         :return: logits `[N, C]` and representations `[N, F]`, packed.
         """
-        heard, read = speech.linear(self.speech_input), text.linear(self.text_input)
+        speech_turns, text_turns = speech.linear(self.speech_input), text.linear(self.text_input)
         for block in self.blocks:
-            heard, read = block(heard, read, packing)
-        skipped = speech.linear(self.speech_skip), text.linear(self.text_skip)
-        both = torch.cat([heard + skipped[0], read + skipped[1]], dim=-1)
-        hidden: Tensor = self.head[:-1](both)
+            speech_turns, text_turns = block(speech_turns, text_turns, packing)
+        speech_turns = speech_turns + speech.linear(self.speech_skip)
+        text_turns = text_turns + text.linear(self.text_skip)
+        hidden: Tensor = self.head[:-1](torch.cat([speech_turns, text_turns], dim=-1))
         return self.head[-1](hidden), hidden

@@ -1,4 +1,4 @@
-"""The gate: how far each expert is trusted at each turn."""
+"""The gate: the weight of each expert at each turn."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from mister_e.model.config import MixtureConfig
 
 
 def expert_presence(has_speech: Tensor, has_text: Tensor, experts: Sequence[str] = EXPERTS) -> Tensor:
-    """Tell which experts have something to judge.
+    """Tell which experts have the input they need.
 
-    The fusion expert needs both modalities; where it is the only one, it judges from either.
+    The fusion expert needs both modalities; where it is the only expert, either is enough.
 
     :param has_speech: bool `[...]`.
     :param has_text: bool `[...]`.
-    :param experts: those that there are.
+    :param experts: names of the experts that the model has.
     :return: bool `[..., 3]` in the order of `EXPERTS`.
     """
-    alone = tuple(experts) == ("fusion",)
-    judges = [has_speech, has_text, has_speech | has_text if alone else has_speech & has_text]
-    there = [
-        one if name in experts else torch.zeros_like(one) for name, one in zip(EXPERTS, judges, strict=True)
+    fusion_alone = tuple(experts) == ("fusion",)
+    has_fusion = has_speech | has_text if fusion_alone else has_speech & has_text
+    present = [
+        has_input if name in experts else torch.zeros_like(has_input)
+        for name, has_input in zip(EXPERTS, (has_speech, has_text, has_fusion), strict=True)
     ]
-    return torch.stack(there, dim=-1)
+    return torch.stack(present, dim=-1)
 
 
 class Gate(nn.Module):
-    """A small network over what all experts say, softened by a temperature.
+    """A two-layer perceptron over the experts' logits, with a softmax over the experts.
 
-    It needs no flags of presence: a turn with one modality has one expert, which gets all the
-    weight whatever the scores, so the scores only matter where all experts are there.
+    `weights = softmax(MLP(logits) / temperature)`: a temperature above 1 (the paper has 2) makes the
+    weights more even. The network needs no flags of presence: a turn with one modality has one expert,
+    which gets all the weight whatever the scores, so scores only matter where all experts are present.
 
     :param config: sizes.
-    :param width: of what it looks at, over all experts; None = their logits.
+    :param width: of the input over all experts, where it is their representations; None = their logits.
     """
 
     def __init__(self, config: MixtureConfig, width: int | None = None) -> None:
@@ -53,50 +55,51 @@ class Gate(nn.Module):
     def forward(self, experts: Tensor, present: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Weigh the experts of each turn.
 
-        :param experts: logits `[..., 3, C]`; those of absent experts are not looked at.
+        :param experts: logits `[..., 3, C]`; those of absent experts are ignored.
         :param present: bool `[..., 3]`.
-        :param hidden: representations of the experts side by side `[..., W]`, looked at in place of
-            the logits; None = the logits.
+        :param hidden: representations of the experts side by side `[..., W]`, used in place of the
+            logits; None = the logits.
         :return: weights `[..., 3]`: they sum to 1, or to 0 where no expert is present; exactly 0 for
             an absent expert; float32 at least.
         """
         if hidden is None:
             experts = torch.where(present.unsqueeze(-1), experts, 0.0)
             hidden = experts[..., self.used, :].flatten(-2)
-        found: Tensor = self.scores(hidden)
-        found = found.to(torch.promote_types(found.dtype, torch.float32)) / self.temperature
-        scores = found.new_zeros(present.shape)
-        scores[..., self.used] = found
-        # a finite floor: the softmax of a turn that no expert judges stays a number
+        used_scores: Tensor = self.scores(hidden)
+        used_scores = used_scores.to(torch.promote_types(used_scores.dtype, torch.float32)) / self.temperature
+        scores = used_scores.new_zeros(present.shape)
+        scores[..., self.used] = used_scores
+        # the lowest finite number and not -inf: the softmax of a turn without any expert is no NaN
         scores = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
         return torch.where(present, scores.softmax(dim=-1), 0.0)
 
 
 def equal_weights(present: Tensor, dtype: torch.dtype) -> Tensor:
-    """Trust every expert that judges a turn alike.
+    """Give every present expert of a turn the same weight.
 
     :param present: bool `[..., 3]`.
     :param dtype: of the result.
     :return: weights `[..., 3]`; zeros where no expert is present.
     """
-    there = present.to(dtype)
-    return there / there.sum(dim=-1, keepdim=True).clamp_min(1)
+    counted = present.to(dtype)
+    return counted / counted.sum(dim=-1, keepdim=True).clamp_min(1)
 
 
 def majority_weights(experts: Tensor, present: Tensor) -> Tensor:
-    """GateSummary, alike, the experts that name the class most of them name.
+    """Give equal weight to the experts that predict the class which most experts predict.
 
-    The mean of their logits is highest at that class, so that weighing is voting. Of classes with
-    as many votes, the one with the higher mean probability wins.
+    The mean of those experts' logits is highest at that class, so that weighing is a majority vote.
+    Of classes with as many votes, the one with the higher mean probability wins.
 
     :param experts: logits `[..., 3, C]`.
     :param present: bool `[..., 3]`.
     :return: weights `[..., 3]`; zeros where no expert is present; no gradient flows through them.
     """
     with torch.no_grad():
-        opinions = torch.where(present.unsqueeze(-1), experts.softmax(dim=-1), 0.0)
-        choices = experts.argmax(dim=-1)
-        ballots = F.one_hot(choices, experts.shape[-1]) * present.unsqueeze(-1)
-        votes = ballots.sum(dim=-2) + opinions.mean(dim=-2) / 2  # the mean is at most 1: it only breaks ties
-        winners = present & (choices == votes.argmax(dim=-1, keepdim=True))
+        probabilities = torch.where(present.unsqueeze(-1), experts.softmax(dim=-1), 0.0)
+        predicted = experts.argmax(dim=-1)
+        ballots = F.one_hot(predicted, experts.shape[-1]) * present.unsqueeze(-1)
+        # half of a mean probability is below 1, so that it breaks ties and never outvotes
+        votes = ballots.sum(dim=-2) + probabilities.mean(dim=-2) / 2
+        winners = present & (predicted == votes.argmax(dim=-1, keepdim=True))
         return equal_weights(winners, experts.dtype)

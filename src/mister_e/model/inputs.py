@@ -1,4 +1,4 @@
-"""Embeddings of turns as the first layers read them, with a learned one where a modality is missing."""
+"""Embeddings of packed turns as input of the first layers, a learned one where a modality is missing."""
 
 from __future__ import annotations
 
@@ -15,61 +15,63 @@ from mister_e.model.packing import Packing
 class Inputs:
     """One modality of packed turns.
 
-    The first layers are half of the model's work, and a gradient of what they read would be half as
-    much again, needed by nothing but the stand-in. So they read it as a constant, and its gradient
-    takes a short way: all missing turns look alike to a linear layer.
+    The first layers take half of the model's time. A gradient with respect to their input would add
+    half of that again, and only the placeholder needs one. So the input counts as a constant, and the
+    placeholder's gradient is computed apart, cheaply: it is the same embedding at every missing turn.
 
-    :param rows: `[N, D]`, the stand-in where the modality is missing; no gradient goes back to it.
+    :param rows: `[N, D]`, the placeholder where the modality is missing; no gradient goes back to it.
     :param missing: bool `[N]`.
-    :param stand_in: learned, `[D]`; None = no turn that the layers see is missing.
+    :param placeholder: learned embedding `[D]` of a missing turn; None = none is missing.
     """
 
     rows: Tensor
     missing: Tensor
-    stand_in: Tensor | None
+    placeholder: Tensor | None
 
     @classmethod
-    def of(cls, embeddings: Tensor, there: Tensor, stand_in: Tensor) -> Inputs:
-        """Put the stand-in where nothing is.
+    def of(cls, embeddings: Tensor, present: Tensor, placeholder: Tensor) -> Inputs:
+        """Put the placeholder where the modality is missing.
 
-        :param embeddings: `[N, D]`; any value may stand where nothing is.
-        :param there: bool `[N]`.
-        :param stand_in: `[D]`.
+        :param embeddings: `[N, D]`; any value may stand where the modality is missing.
+        :param present: bool `[N]`.
+        :param placeholder: `[D]`.
         """
-        # `where` and not a product: no value at an absent input, not even NaN, gets through or back
-        rows = embeddings if there.all() else torch.where(there[:, None], embeddings, stand_in.detach())
-        return cls(rows, ~there, stand_in)
+        # `where` and not a product: no value at a missing turn, not even NaN, gets through or back
+        rows = (
+            embeddings if present.all() else torch.where(present[:, None], embeddings, placeholder.detach())
+        )
+        return cls(rows, ~present, placeholder)
 
     def select_turns(self, turns: Tensor) -> Inputs:
-        """Some of the turns.
+        """Take some of the turns.
 
         :param turns: int64 `[M]`, their rows.
         """
-        return Inputs(self.rows[turns], self.missing[turns], self.stand_in)
+        return Inputs(self.rows[turns], self.missing[turns], self.placeholder)
 
-    def whole(self) -> Tensor:
-        """The embeddings `[N, D]`, for a layer of another kind: the gradient goes all the way."""
-        if self.stand_in is None:
+    def with_placeholder(self) -> Tensor:
+        """Embeddings `[N, D]` through which the placeholder gets its gradient, for any layer."""
+        if self.placeholder is None:
             return self.rows
-        return torch.where(self.missing[:, None], self.stand_in, self.rows)
+        return torch.where(self.missing[:, None], self.placeholder, self.rows)
 
     def linear(self, layer: nn.Linear) -> Tensor:
-        """Put the turns through a linear layer.
+        """Apply a linear layer to the turns.
 
         :return: `[N, O]`.
         """
         result = F.linear(self.rows, layer.weight, layer.bias)
-        return self._echoed(result, layer.weight[..., None], self.missing[:, None])
+        return self._with_placeholder_gradient(result, layer.weight[..., None], self.missing[:, None])
 
     def convolve(self, layer: nn.Conv1d, packing: Packing) -> Tensor:
-        """Put each conversation through a convolution, with zeros beyond its ends.
+        """Apply a convolution to each conversation, with zeros beyond its ends.
 
         :return: `[N, O]`.
         """
         (kernel,) = layer.kernel_size
         reach = kernel // 2
         if kernel == 1:
-            columns, near = self.rows, self.missing[:, None]
+            columns, missing = self.rows, self.missing[:, None]
         else:
             # All conversations make one line, with zeros between them as wide as the kernel reaches:
             # each sees the zeros it would see alone, and no work is done on pads.
@@ -78,22 +80,25 @@ class Inputs:
             line = self.rows.new_zeros(length, self.rows.shape[1]).index_copy(0, places, self.rows)
             columns = line.unfold(0, kernel, 1).index_select(0, places - reach).flatten(1)
             flags = self.missing.new_zeros(length).index_copy(0, places, self.missing)
-            near = flags.unfold(0, kernel, 1).index_select(0, places - reach)
+            missing = flags.unfold(0, kernel, 1).index_select(0, places - reach)
         result = F.linear(columns, layer.weight.flatten(1), layer.bias)
-        return self._echoed(result, layer.weight, near)
+        return self._with_placeholder_gradient(result, layer.weight, missing)
 
-    def _echoed(self, result: Tensor, weight: Tensor, near: Tensor) -> Tensor:
-        """Add zeros that have the gradient of the stand-in.
+    def _with_placeholder_gradient(self, result: Tensor, weight: Tensor, missing: Tensor) -> Tensor:
+        """Add zeros whose gradient is that of the placeholder.
 
-        :param result: of a layer `[N, O]`.
+        The layer is linear, so a missing turn at place k of the kernel adds `weight[:, :, k] @ placeholder`
+        to the output. That term minus its own constant value is 0, and has the right gradient.
+
+        :param result: output of a layer `[N, O]`.
         :param weight: of the layer `[O, D, K]`.
-        :param near: bool `[N, K]`, whether the turn at each place of the kernel is missing.
+        :param missing: bool `[N, K]`, whether the turn at each place of the kernel is missing.
         """
-        if self.stand_in is None or not torch.is_grad_enabled():
+        if self.placeholder is None or not torch.is_grad_enabled():
             return result
         if not self.missing.any():
-            # a gradient of zero: several processes wait for one
-            return result + 0 * self.stand_in.sum().to(result.dtype)
+            # a gradient of zero and not none: data-parallel processes wait for every parameter's
+            return result + 0 * self.placeholder.sum().to(result.dtype)
         with torch.autocast(weight.device.type, enabled=False):
-            said = torch.einsum("odk,d->ko", weight.detach(), self.stand_in)
-            return result + (near.to(said.dtype) @ (said - said.detach())).to(result.dtype)
+            terms = torch.einsum("odk,d->ko", weight.detach(), self.placeholder)
+            return result + (missing.to(terms.dtype) @ (terms - terms.detach())).to(result.dtype)

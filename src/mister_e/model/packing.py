@@ -1,4 +1,4 @@
-"""The real turns of a batch in one row after another, so that no layer ever sees a pad."""
+"""Packing: the real turns of a batch one after another, so that no layer computes on pads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mister_e.errors import InputError
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the real turns of a batch stand; made from the mask with `Packing.of`.
+    """Layout of a batch: where its real turns stand. Made from the mask with `Packing.of`.
 
     Packed tensors are `[N, ...]`: the N real turns, conversation after conversation.
 
     :param mask: bool `[B, T]`, True = a real turn.
-    :param index: int64 `[N]`, place of each real turn among the B·T places.
-    :param lengths: int64 `[B]` on the CPU, real turns of each conversation.
+    :param index: int64 `[N]`, place of each real turn among the B * T places of the padded batch.
+    :param lengths: int64 `[B]` on the CPU, number of real turns of each conversation.
     """
 
     mask: Tensor
@@ -39,10 +39,10 @@ class Packing:
             raise InputError("the batch has no conversation; give at least one")
         lengths = mask.sum(1)
         prefix = torch.arange(mask.shape[1], device=mask.device) < lengths[:, None]
-        uneven = (mask != prefix).any(1).nonzero()
-        if len(uneven):
+        misplaced = (mask != prefix).any(1).nonzero()
+        if len(misplaced):
             raise ValueError(
-                f"conversation {int(uneven[0])} of the batch has a pad before a real turn; "
+                f"conversation {int(misplaced[0])} of the batch has a pad before a real turn; "
                 "move its pads to the end"
             )
         lengths = lengths.cpu()
@@ -57,20 +57,20 @@ class Packing:
         return len(self.index) < self.mask.numel()
 
     def place(self, row: int) -> tuple[int, int]:
-        """Conversation and turn of a packed row."""
+        """Find the conversation and the turn of a packed row, both 0-based."""
         return divmod(int(self.index[row]), self.mask.shape[1])
 
     def pack(self, turns: Tensor) -> Tensor:
         """Take the real turns.
 
-        :param turns: `[B, T, ...]`; what stands at pads is never read.
+        :param turns: `[B, T, ...]`; values at pads are ignored.
         :return: `[N, ...]`.
         """
         places = turns.flatten(0, 1)
         return places.index_select(0, self.index) if self.padded else places
 
     def unpack(self, rows: Tensor) -> Tensor:
-        """Undo `pack`.
+        """Put packed rows back at their places: undoes `pack`.
 
         :param rows: `[N, ...]`.
         :return: `[B, T, ...]` with zeros (False) at pads.
@@ -79,9 +79,9 @@ class Packing:
         return places.index_copy(0, self.index, rows).reshape(*self.mask.shape, *rows.shape[1:])
 
     def spaced(self, gap: int) -> Tensor:
-        """Places of the packed rows once `gap` empty rows part each conversation from the next.
+        """Places of the packed rows in one line with `gap` empty rows between conversations.
 
-        :return: int64 `[N]`, 0 … N - 1 + gap · (B - 1).
+        :return: int64 `[N]`, 0 … N - 1 + gap * (B - 1).
         """
         conversation = self.index // self.mask.shape[1]
         return torch.arange(len(self.index), device=self.index.device) + gap * conversation

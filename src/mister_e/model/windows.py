@@ -1,8 +1,8 @@
-"""Long conversations in bounded memory: context networks read them in overlapping windows.
+"""Context networks on long conversations in bounded memory, in overlapping windows.
 
-What a convolution or a GRU says of a turn fades within some tens of turns, so a window with context
-at its ends says the same. The fusion expert's attention reaches everywhere and has no window; all
-it keeps of a turn is a few times as wide as the turn's embeddings.
+The influence of a turn on a convolution or a GRU fades within some tens of turns, so a window with
+context at its ends gives nearly the same result. The fusion expert's attention reaches the whole
+conversation and is not cut; what it keeps of a turn is only a few times as wide as the embeddings.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from mister_e.errors import InputError
-from mister_e.model.context import ContextNetwork, read_together
+from mister_e.model.context import ContextNetwork, forward_together
 from mister_e.model.inputs import Inputs
 from mister_e.model.packing import Packing
 
-#: Turns that are read at once, in several windows side by side.
-TOGETHER = 2048
+#: Turns in a batch of windows: several windows side by side are faster than one.
+TURNS_PER_BATCH = 2048
 
 
 @dataclass(frozen=True)
 class Window:
     """How a long conversation is cut.
 
-    :param turns: of a window at most; shorter conversations are read whole.
+    :param turns: turns of a window at most; shorter conversations are not cut.
     :param overlap: turns at each end of a window that are context alone.
     """
 
@@ -40,25 +40,25 @@ class Window:
             )
 
     def spans(self, turns: int) -> Iterator[tuple[int, int, int, int]]:
-        """Cut a conversation; each turn is judged in one window, away from its ends.
+        """Cut a conversation; the result of each turn comes from one window, away from its ends.
 
-        :param turns: of the conversation.
-        :return: of each window the first turn it reads and the one after its last, and of those it
-            judges the first and the one after the last.
+        :param turns: number of turns of the conversation.
+        :return: of each window its first turn and the one after its last, then the first turn whose
+            result is kept and the one after the last of those.
         """
-        judged = 0
-        while judged < turns:
-            first = max(0, min(judged - self.overlap, turns - self.turns))
+        done = 0
+        while done < turns:
+            first = max(0, min(done - self.overlap, turns - self.turns))
             last = min(turns, first + self.turns)
             end = turns if last == turns else last - self.overlap
-            yield first, last, judged, end
-            judged = end
+            yield first, last, done, end
+            done = end
 
 
-def read_in_windows(
+def forward_in_windows(
     networks: Sequence[ContextNetwork], turns: Sequence[Inputs], packing: Packing, window: Window
 ) -> list[tuple[Tensor, Tensor]]:
-    """Let networks read, as `read_together` does, a long conversation in windows.
+    """Run networks as `forward_together` does, with long conversations cut into windows.
 
     :param networks: of one configuration.
     :param turns: embeddings `[N, D]` for each, packed.
@@ -66,20 +66,27 @@ def read_in_windows(
     :param window: how to cut.
     :return: logits `[N, C]` and representations `[N, H]` of each, packed.
     """
-    found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in networks]
+    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in networks]
     start = 0
     for length in packing.lengths.tolist():
         spans = list(window.spans(length))
-        count = max(1, TOGETHER // window.turns)
+        count = max(1, TURNS_PER_BATCH // window.turns)
         for group in (spans[i : i + count] for i in range(0, len(spans), count)):
-            # the windows of one conversation are all as long
+            # the windows of one conversation all have the same length
             size = group[0][1] - group[0][0]
             rows = torch.cat([torch.arange(start + first, start + last) for first, last, _, _ in group])
-            here = Packing.of(torch.ones(len(group), size, dtype=torch.bool, device=packing.mask.device))
-            shown = [one.select_turns(rows.to(one.rows.device)) for one in turns]
-            for each, said in zip(found, read_together(networks, shown, here), strict=True):
-                for number, (first, _, judged, end) in enumerate(group):
-                    part = slice(number * size + judged - first, number * size + end - first)
-                    each.append((said[0][part], said[1][part]))
+            windows = Packing.of(torch.ones(len(group), size, dtype=torch.bool, device=packing.mask.device))
+            selected = [inputs.select_turns(rows.to(inputs.rows.device)) for inputs in turns]
+            outputs = forward_together(networks, selected, windows)
+            for network_parts, (logits, hidden) in zip(parts, outputs, strict=True):
+                for number, (first, _, kept, end) in enumerate(group):
+                    part = slice(number * size + kept - first, number * size + end - first)
+                    network_parts.append((logits[part], hidden[part]))
         start += length
-    return [(torch.cat([a for a, _ in each]), torch.cat([b for _, b in each])) for each in found]
+    return [
+        (
+            torch.cat([logits for logits, _ in network_parts]),
+            torch.cat([hidden for _, hidden in network_parts]),
+        )
+        for network_parts in parts
+    ]

@@ -10,16 +10,18 @@ from pydantic import Field
 
 from mister_e.errors import InputError
 
-#: One a class; or the power to which a class's inverse frequency in train is raised ("balanced" = 1).
+#: One weight a class; or the power to which a class's inverse frequency in train is raised ("balanced" = 1).
 ClassWeights = tuple[float, ...] | Annotated[float, Field(gt=0, le=1)] | Literal["balanced"]
 
 
 def resolve_class_weights(chosen: ClassWeights | None, counts: NDArray[np.int64]) -> tuple[float, ...] | None:
-    """Give the weights for a corpus.
+    """Compute the weights for a corpus: `(mean count / count of the class) ** power`.
 
-    :param chosen: what a recipe says; None = equal weights.
+    With power 1 these are scikit-learn's "balanced" weights; a class without turns counts as one turn.
+
+    :param chosen: the value in the recipe; None = equal weights.
     :param counts: labelled training turns of each class `[C]`.
-    :return: one weight a class, or None where nothing was chosen.
+    :return: one weight a class, or None for equal weights.
     :raises InputError: the number of weights is not that of the classes.
     """
     if chosen is None:
