@@ -52,6 +52,26 @@ CorpusFolder = Annotated[
 StoreFolder = Annotated[
     Path, typer.Option("--data", metavar="STORE", show_default=False, help="A store of `mister-e embed`.")
 ]
+#: `--voices`: stores of clips.
+VoiceStoreFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--voices",
+        metavar="STORE",
+        show_default=False,
+        help="Of a recipe with `pairing:`, a store of clips. May be repeated.",
+    ),
+]
+#: `--speech`: what put the clips of `--voices` into conversations.
+VoiceEncoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--speech",
+        metavar="ENCODER",
+        show_default=False,
+        help="With --voices, the speech encoder that all stores were made by.",
+    ),
+]
 #: An encoder, where the name of the option (`--text`, `--speech`) tells of what.
 EncoderName = Annotated[
     str | None,

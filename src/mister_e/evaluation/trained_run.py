@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
 from mister_e.evaluation.ensemble import ensemble
 from mister_e.evaluation.html import render
+from mister_e.evaluation.label_mapping import LabelMap, restrict_to_present
 from mister_e.evaluation.plots import save_confusion, save_reliability
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import Scorecard, score
@@ -30,6 +32,9 @@ from mister_e.inference.predict import Mode, predict
 from mister_e.inference.predictions import Predictions
 from mister_e.progress import Progress, silent
 from mister_e.training.runs import first_difference
+from mister_e.training.settings import PairingConfig
+from mister_e.training.stage2.conditions import TestCondition, conditions_of
+from mister_e.training.stage2.pairing import VoiceStores
 
 #: A line for every time that test was scored, in the folder of the run.
 RECORD = "test_scored.jsonl"
@@ -70,8 +75,7 @@ def evaluate_run(
     :param progress: told of turns, as stage "predict".
     :raises InputError: the folder holds no finished run, the store is another, or nothing can be scored.
     """
-    if split not in SPLITS:
-        raise InputError(f"there is no split {split!r} to score: there are {' and '.join(SPLITS)}")
+    _check_split(split)
     seeds = load_seeds(run)
     for trained in seeds.values():
         check_store(trained, store, mode)
@@ -92,8 +96,105 @@ def evaluate_run(
     )
     if split != "test":
         return evaluation
-    times = _record(run, evaluation, now())
-    return Evaluation(evaluation.protocol, evaluation.model, cards, together, times)
+    return replace(evaluation, test_scored=_record(run, {mode: evaluation}, now()))
+
+
+def evaluate_conditions(
+    run: Path,
+    store: EmbeddingStore,
+    voices: VoiceStores,
+    *,
+    split: str = "validation",
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    progress: Progress = silent,
+) -> dict[str, Evaluation]:
+    """Score every seed of a paired run under each condition: words alone, voices alone, and both.
+
+    :param run: of a recipe with `pairing:`; see `evaluate_run`.
+    :param store: that it was trained on.
+    :param voices: stores of clips, of corpora that it was trained on or of others.
+    :param split: "validation" or "test".
+    :param now: gives the time that the record says.
+    :param progress: told of turns, as stage "predict".
+    :return: name of a condition to its scores.
+    :raises InputError: as `evaluate_run`; the run was not paired; the clips are of another encoder, or of a
+        corpus that was prepared otherwise.
+    """
+    _check_split(split)
+    seeds = load_seeds(run)
+    for trained in seeds.values():
+        check_store(trained, store)
+    training = next(iter(seeds.values())).config.training
+    if "pairing" not in training:
+        raise InputError(
+            f"{run}: its recipe has no mixture.pairing, so that it has no conditions; leave --voices and"
+            " --speech out"
+        )
+    voices.check(store)
+    for name, sha256 in voices.sha256.items():
+        before = training.get("voices", {}).get(name, sha256)
+        if before != sha256:
+            raise InputError(
+                f"{voices.corpora[name].folder}: it is of {name} {sha256[:12]}…, the model was trained on"
+                f" {name} {before[:12]}…: the same corpus, prepared otherwise, whose test split may hold"
+                " voices that were trained on; use the store that it was trained on"
+            )
+    pairing = PairingConfig.model_validate(training["pairing"])
+    neutral = [name for name in pairing.neutral_corpora if name in voices.corpora]
+    labels = store.protocol.labels
+    clips = voices.clips(split, labels, neutral)
+    evaluations = {}
+    for condition in conditions_of(list(store.conversations(split)), clips, pairing):
+        protocol = ScoreProtocol.of_store(store, split, mode=condition.name, seeds=tuple(seeds))
+        if condition.corpora:
+            protocol = replace(
+                protocol,
+                corpus=voices.protocol(condition.corpora, labels),
+                corpus_sha256=voices.digest(condition.corpora),
+            )
+        evaluations[condition.name] = _under(condition, protocol, seeds, progress)
+    if split != "test":
+        return evaluations
+    times = _record(run, evaluations, now())
+    return {name: replace(evaluation, test_scored=times) for name, evaluation in evaluations.items()}
+
+
+def _under(
+    condition: TestCondition,
+    protocol: ScoreProtocol,
+    seeds: Mapping[int, ModelFolder],
+    progress: Progress,
+) -> Evaluation:
+    """Score every seed under a condition."""
+    cards, choice = {}, None
+    for seed, trained in seeds.items():
+        predictions = predict(trained.mixture, condition.conversations, progress=progress)
+        temperature = temperatures(trained.calibration, predictions)
+        labels = trained.labels
+        if condition.among_present:
+            same = LabelMap(labels, {label: label for label in labels}, {})
+            predictions, labels, choice = restrict_to_present(
+                predictions, same, f"condition {condition.name!r}"
+            )
+        cards[seed] = score(predictions, labels, temperature=temperature)
+    notes = (condition.note,) if condition.note else ()
+    return Evaluation(protocol, _metadata(seeds), cards, choice=choice, notes=notes)
+
+
+def write_conditions(evaluations: Mapping[str, Evaluation], out: Path) -> list[Path]:
+    """Write the scores under each condition as JSON.
+
+    :param evaluations: of `evaluate_conditions`.
+    :param out: folder; made where it is missing.
+    :return: the files, named by the conditions.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, evaluation in evaluations.items():
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        paths.append(out / f"evaluation-{evaluation.protocol.split}-{slug}.json")
+        write_text(paths[-1], json.dumps(evaluation.to_json(), indent=1, ensure_ascii=False) + "\n")
+    return paths
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
@@ -180,6 +281,11 @@ def check_store(trained: ModelFolder, store: EmbeddingStore, mode: str = "full")
             )
 
 
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise InputError(f"there is no split {split!r} to score: there are {' and '.join(SPLITS)}")
+
+
 def _seed(trained: ModelFolder) -> int:
     return int(trained.config.training.get("seed", 0))
 
@@ -240,9 +346,10 @@ def _metadata(seeds: Mapping[int, ModelFolder]) -> dict[str, Any]:
     }
 
 
-def _record(run: Path, evaluation: Evaluation, now: datetime) -> int:
+def _record(run: Path, evaluations: Mapping[str, Evaluation], now: datetime) -> int:
     """Note that test was scored, before anybody sees the scores.
 
+    :param evaluations: what the model was shown to its scores.
     :return: how often that makes it.
     """
     home = run.resolve()
@@ -252,12 +359,15 @@ def _record(run: Path, evaluation: Evaluation, now: datetime) -> int:
         home = home.parent
     path = home / RECORD
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    first = next(iter(evaluations.values()))
+    scores = {name: evaluation.scores["weighted_f1"] for name, evaluation in evaluations.items()}
+    several = len(scores) > 1
     line = {
         "when": now.isoformat(timespec="seconds"),
-        "mode": evaluation.protocol.mode,
-        "seeds": list(evaluation.protocol.seeds),
-        "weighted_f1": evaluation.scores["weighted_f1"],
-        "weights": evaluation.model["weights"],
+        "mode": "conditions" if several else first.protocol.mode,
+        "seeds": list(first.protocol.seeds),
+        "weighted_f1": scores if several else first.scores["weighted_f1"],
+        "weights": first.model["weights"],
     }
     write_text(path, before + json.dumps(line, ensure_ascii=False) + "\n")
     return len(before.splitlines()) + 1

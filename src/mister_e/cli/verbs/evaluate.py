@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mister_e.cli.messages import exit_codes, plain, say
-from mister_e.cli.options import Debug, Quiet
+from mister_e.cli.options import Debug, Quiet, VoiceEncoderName, VoiceStoreFolders
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.errors import InputError
@@ -31,6 +32,9 @@ While you still choose: `mister-e evaluate runs/meld --data stores/meld`
 Once, when all is chosen: `mister-e evaluate runs/meld --data stores/meld --split test`
 
 As in live use, or without sound: `mister-e evaluate runs/meld --data stores/meld --mode past-only`
+
+A run of a recipe with `pairing:`, with words alone, voices alone and both:
+`mister-e evaluate runs/mini --data stores/meld --voices stores/ravdess --speech runs/mini-speech/seed-0`
 
 A model folder on a corpus: `mister-e evaluate --model mini --data corpora/meld --split test`
 
@@ -87,6 +91,8 @@ def evaluate(
         Literal["full", "past-only", "text-only", "speech-only"],
         typer.Option(help="Whole conversations, each turn with what came before, or one modality alone."),
     ] = "full",
+    voices: VoiceStoreFolders = None,
+    speech: VoiceEncoderName = None,
     alone: Annotated[
         bool, typer.Option("--alone", help="Take each clip of a folder as a recording of its own.")
     ] = False,
@@ -110,6 +116,9 @@ def evaluate(
                 "give a RUN of mister-e train with its store, or --model MODEL with a corpus or clips:"
                 f" {'neither' if run is None else 'both'} was given"
             )
+        if voices or speech:
+            _conditions(run, data, voices or [], speech, split, mode, out, quiet=quiet)
+            return
         with shown(quiet) as progress:
             if model is not None:
                 evaluation, out = _of_model(model, data, split, mode, out, progress, alone=alone)
@@ -141,6 +150,44 @@ def _of_run(run: Path, data: Path, split: str | None, mode: Mode, progress: Prog
     from mister_e.evaluation.trained_run import evaluate_run
 
     return evaluate_run(run, store, split=split or "validation", mode=mode, progress=progress)
+
+
+def _conditions(
+    run: Path | None,
+    data: Path,
+    folders: list[Path],
+    speech: str | None,
+    split: str | None,
+    mode: Mode,
+    out: Path | None,
+    *,
+    quiet: bool,
+) -> None:
+    """Score a paired run under its conditions: a table here, a JSON of each in a folder."""
+    if run is None:
+        raise InputError("--voices and --speech are for a RUN; with --model, give clips as --data")
+    if mode != "full":
+        raise InputError(f"--mode {mode}: the conditions of --voices say what is shown; leave --mode out")
+    from rich.console import Console
+
+    from mister_e.encoders.store import EmbeddingStore
+    from mister_e.evaluation.trained_run import evaluate_conditions, write_conditions
+    from mister_e.training.stage2.pairing import VoiceStores
+
+    store, voices = EmbeddingStore.load(data), VoiceStores.load(folders, speech)
+    assert voices is not None
+    with shown(quiet) as progress:
+        found = evaluate_conditions(run, store, voices, split=split or "validation", progress=progress)
+        to_stdout(render_conditions(found, Console()))
+        paths = write_conditions(found, out or run)
+    if not quiet:
+        times = next(iter(found.values())).test_scored
+        if times is not None and times > 1:
+            say("note", f"the test split was scored {times} times with this run")
+        for note in dict.fromkeys(note for evaluation in found.values() for note in evaluation.notes):
+            say("note", f"where clips are beside words, {note}")
+        for path in paths:
+            say("wrote", str(path))
 
 
 def _of_model(
@@ -207,6 +254,33 @@ def render(evaluation: Evaluation, console: Console) -> str:
         if evaluation.choice is not None:
             for line in evaluation.choice.lines():
                 console.print(Text(plain(line), style="dim"))
+    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def render_conditions(evaluations: Mapping[str, Evaluation], console: Console) -> str:
+    """Draw the scores under each condition; of several seeds, mean ± sd.
+
+    :param evaluations: of `mister_e.evaluation.trained_run.evaluate_conditions`.
+    :param console: whose width and colours to use; nothing is printed on it.
+    """
+    from rich.text import Text
+
+    from mister_e.metrics.summary import mean_std_text
+
+    table = _table("", "turns", "weighted F1", "95 % interval", "accuracy", "macro F1", "ECE")
+    for name, evaluation in evaluations.items():
+        turns = f"{evaluation.first.turns:,}"
+        if len(evaluation.cards) == 1:
+            table.add_row(plain(name), turns, *_cells(evaluation.first))
+            continue
+        scores = evaluation.scores
+        means = [mean_std_text(scores[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
+        table.add_row(plain(name), turns, means[0], "", *means[1:], mean_std_text(scores["ece"], 3))
+    protocol = next(iter(evaluations.values())).protocol
+    head = f"{protocol.corpus.name} and clips · {protocol.split} · chosen on {protocol.selection}"
+    with console.capture() as captured:
+        console.print(Text(plain(head), style="bold"))
+        console.print(table)
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mister_e.cli.messages import exit_codes, say
-from mister_e.cli.options import Changes, Debug, Quiet, RecipeFile, Seeds, StoreFolder, out_option
+from mister_e.cli.options import (
+    Changes,
+    Debug,
+    Quiet,
+    RecipeFile,
+    Seeds,
+    StoreFolder,
+    VoiceEncoderName,
+    VoiceStoreFolders,
+    out_option,
+)
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 
@@ -16,7 +26,11 @@ EPILOG = """
 The mixture of a recipe: `mister-e train recipes/meld/mini.yaml --data stores/meld -o runs/meld`
 
 Two seeds, another rate: `mister-e train mini.yaml --data stores/meld -o runs/try --seed 0 --seed 1
---set mixture.train.rate=1e-4`
+--set mixture.train.learning_rate=1e-4`
+
+With the voices of other corpora, for a recipe with `pairing:`:
+`mister-e train recipes/mini.yaml --data stores/meld --voices stores/ravdess --voices stores/nemo
+--speech runs/mini-speech/seed-0 -o runs/mini`
 
 The epoch is chosen on the validation split; the test split is never read: that is for `mister-e evaluate`.
 
@@ -28,6 +42,8 @@ def train(
     recipe: RecipeFile,
     data: StoreFolder,
     out: Annotated[Path, out_option("RUN", "Folder of the runs.")],
+    voices: VoiceStoreFolders = None,
+    speech: VoiceEncoderName = None,
     seed: Seeds = None,
     change: Changes = None,
     quiet: Quiet = False,
@@ -44,9 +60,11 @@ def train(
 
         store = EmbeddingStore.load(data)
         with shown(quiet) as progress:
+            from mister_e.training.stage2.pairing import VoiceStores
             from mister_e.training.stage2.run import run_stage2
 
-            summary = run_stage2(read, store, out, seeds=seed or (), progress=progress)
+            paired = VoiceStores.load(voices or (), speech)
+            summary = run_stage2(read, store, out, seeds=seed or (), voices=paired, progress=progress)
         write_text(out / "recipe.yaml", read.to_yaml())
         to_stdout(_render(summary))
         if not quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from mister_e.inference.batch import fill_missing, needed_modalities
 from mister_e.labels import LabelSet
 from mister_e.model.config import MixtureConfig
 from mister_e.training.recipe import Recipe
+from mister_e.training.stage2.conditions import TestCondition, conditions_of
+from mister_e.training.stage2.pairing import PairedSampler, VoiceStores
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class TrainingData:
     :param validation: as they are in the store.
     :param counts: labelled training turns of each class `[C]`.
     :param notes: what a person should know about the data.
+    :param sampler: pairs the conversations of an epoch with clips; None = they are shown as they are.
+    :param conditions: what a paired mixture is chosen and calibrated under; none = the validation split.
+    :param corpora: what training sees besides the store, a line each.
     """
 
     config: MixtureConfig
@@ -37,14 +42,33 @@ class TrainingData:
     validation: Sequence[StoredConversation]
     counts: NDArray[np.int64]
     notes: Sequence[str]
+    sampler: PairedSampler | None = None
+    conditions: Sequence[TestCondition] = ()
+    corpora: Sequence[str] = ()
+
+    def epoch(self, seed: int, epoch: int) -> Sequence[StoredConversation]:
+        """Conversations of an epoch: the same ones whenever it is asked for.
+
+        :param seed: of the run.
+        :param epoch: from 0 on.
+        """
+        if self.sampler is None:
+            return self.train
+        drawn = self.sampler.epoch(self.train, seed, epoch)
+        return [fill_missing(conversation, self.config) for conversation in drawn]
 
 
-def read_training_data(store: EmbeddingStore, recipe: Recipe) -> TrainingData:
+def read_training_data(
+    store: EmbeddingStore, recipe: Recipe, voices: VoiceStores | None = None
+) -> TrainingData:
     """Read train and validation, and refuse what nothing can be learned from.
 
+    :param voices: clips that a recipe with `pairing:` pairs the conversations with.
     :raises InputError: the store is not that of the recipe; an embedding is no number; all of a split
-        are the same; there is nothing to learn from, or nothing to choose by.
+        are the same; there is nothing to learn from, or nothing to choose by; voices are missing, or there
+        is nothing to pair them.
     """
+    _check_pairing(recipe, voices)
     labels = store.protocol.labels
     check_encoders(store, recipe)
     config = with_store_dims(recipe.stage2().model, store, len(labels))
@@ -70,8 +94,43 @@ def read_training_data(store: EmbeddingStore, recipe: Recipe) -> TrainingData:
         for name, count, chosen in zip(labels, counts, chosen_by, strict=True)
         if not count
     ]
-    usable = [fill_missing(one, config) for one in map(only_judgeable, train) if (one.labels >= 0).any()]
-    return TrainingData(config, labels, usable, validation, counts, notes)
+    usable = [
+        fill_missing(conversation, config)
+        for conversation in map(only_judgeable, train)
+        if (conversation.labels >= 0).any()
+    ]
+    data = TrainingData(config, labels, usable, validation, counts, notes)
+    pairing = recipe.stage2().pairing
+    if pairing is None or voices is None:
+        return data
+    voices.check(store)
+    train_clips, validation_clips = (
+        voices.clips(split, labels, pairing.neutral_corpora) for split in ("train", "validation")
+    )
+    return replace(
+        data,
+        sampler=PairedSampler(pairing, train_clips),
+        conditions=conditions_of(validation, validation_clips, pairing),
+        corpora=[f"{name}: {len(places):,} clips" for name, places in train_clips.places.items()],
+    )
+
+
+def _check_pairing(recipe: Recipe, voices: VoiceStores | None) -> None:
+    """Refuse a recipe that pairs without voices, and voices that no recipe pairs.
+
+    :raises InputError: says what to give.
+    """
+    pairs = recipe.stage2().pairing is not None
+    if pairs and voices is None:
+        raise InputError(
+            f"recipe {recipe.name}: its mixture.pairing puts clips into conversations: give --voices STORE"
+            " for each corpus of clips, and --speech ENCODER that all stores were made by"
+        )
+    if voices is not None and not pairs:
+        raise InputError(
+            f"recipe {recipe.name}: has no mixture.pairing, so that no voices are used; leave --voices and"
+            " --speech out, or add `pairing: {}`"
+        )
 
 
 def check_encoders(store: EmbeddingStore, recipe: Recipe) -> None:
@@ -80,7 +139,7 @@ def check_encoders(store: EmbeddingStore, recipe: Recipe) -> None:
     :raises InputError: names both.
     """
     for modality in MODALITIES:
-        wanted, stored = getattr(recipe, modality), store.facts["encoders"].get(modality)
+        wanted, stored = getattr(recipe, modality), store.metadata["encoders"].get(modality)
         if wanted is None or stored is None:
             continue
         base = getattr(wanted.encoder, "base", None)
@@ -103,13 +162,13 @@ def with_store_dims(model: MixtureConfig, store: EmbeddingStore, classes: int) -
     """
     needed = needed_modalities(model)
     for modality in needed:
-        if modality not in store.facts["encoders"]:
+        if modality not in store.metadata["encoders"]:
             other = "speech" if modality == "text" else "text"
             raise InputError(
                 f"{store.folder}: it holds no {modality} embeddings; run mister-e embed for them,"
                 f" or set mixture.model.experts=[{other}]"
             )
-    dims = {f"{one}_dim": store.dim(one) if one in needed else 1 for one in MODALITIES}
+    dims = {f"{modality}_dim": store.dim(modality) if modality in needed else 1 for modality in MODALITIES}
     return model.model_copy(update={"classes": classes, **dims})
 
 
@@ -123,26 +182,27 @@ def check_embeddings(
     """
     first: tuple[StoredConversation, int, Tensor] | None = None
     differ, seen = False, 0
-    for one in conversations:
-        rows = getattr(one, modality)
-        there = getattr(one, f"has_{modality}").nonzero().flatten().tolist()
+    for conversation in conversations:
+        rows = getattr(conversation, modality)
+        there = getattr(conversation, f"has_{modality}").nonzero().flatten().tolist()
         if rows is None or not there:
             continue
         broken = (~torch.isfinite(rows[there]).all(dim=1)).nonzero().flatten()
         if len(broken):
-            turn = one.ids[there[int(broken[0])]]
+            turn = conversation.ids[there[int(broken[0])]]
             raise InputError(
-                f"{split}, conversation {one.id}, turn {turn}: its {modality} embedding is not finite"
-                " (NaN or infinity); embed this corpus again into a new store"
+                f"{split}, conversation {conversation.id}, turn {turn}: its {modality} embedding is not"
+                " finite (NaN or infinity); embed this corpus again into a new store"
             )
-        first = first or (one, there[0], rows[there[0]])
+        first = first or (conversation, there[0], rows[there[0]])
         differ = differ or bool((rows[there] != first[2]).any())
         seen += len(there)
     if constant and first is not None and seen > 1 and not differ:
-        one, turn, _ = first
+        conversation, turn, _ = first
         raise InputError(
-            f"{split}: all {seen} {modality} embeddings are the same, from conversation {one.id},"
-            f" turn {one.ids[turn]} on: nothing can be learned from them; check the encoder, and embed again"
+            f"{split}: all {seen} {modality} embeddings are the same, from conversation {conversation.id},"
+            f" turn {conversation.ids[turn]} on: nothing can be learned from them; check the encoder, and"
+            " embed again"
         )
 
 
@@ -151,8 +211,8 @@ def _counts(
 ) -> NDArray[np.int64]:
     """Labelled turns of each class that some expert can judge."""
     counts = np.zeros(classes, np.int64)
-    for one in conversations:
-        there = torch.stack([getattr(one, f"has_{modality}") for modality in needed]).any(0)
-        found = one.labels[there & (one.labels >= 0)].numpy()
+    for conversation in conversations:
+        there = torch.stack([getattr(conversation, f"has_{modality}") for modality in needed]).any(0)
+        found = conversation.labels[there & (conversation.labels >= 0)].numpy()
         counts += np.bincount(found, minlength=classes)
     return counts

@@ -20,6 +20,7 @@ from mister_e.training.batching import budgeted
 from mister_e.training.loop import SCORE
 from mister_e.training.losses import LossConfig, mixture_loss
 from mister_e.training.settings import MixtureSettings
+from mister_e.training.stage2.conditions import selection_scores
 from mister_e.training.stage2.data import TrainingData
 
 
@@ -38,9 +39,20 @@ class MixtureTraining:
     ) -> None:
         self.mixture, self.data, self.settings, self.loss_weights = mixture, data, settings, weights
         self.model: nn.Module = _Shown(mixture, settings)
-        shares = weights.class_weights or (1.0,) * len(data.labels)
-        each = torch.tensor(shares)
-        self.counted = [float(each[one.labels[one.labels >= 0]].sum()) for one in data.train]
+        self.conversations: Sequence[StoredConversation] = ()
+        #: What the labelled turns of each conversation count in the mean.
+        self.counted: list[float] = []
+        self.epoch = -1
+        self._begin(0)
+
+    def _begin(self, epoch: int) -> None:
+        """Take the conversations of an epoch."""
+        if epoch == self.epoch:
+            return
+        self.epoch, self.conversations = epoch, self.data.epoch(self.settings.seed, epoch)
+        weights = torch.tensor(self.loss_weights.class_weights or (1.0,) * len(self.data.labels))
+        labels = [conversation.labels for conversation in self.conversations]
+        self.counted = [float(weights[own[own >= 0]].sum()) for own in labels]
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Make AdamW; biases, norms and learned embeddings do not decay."""
@@ -59,12 +71,21 @@ class MixtureTraining:
         )
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """Batches of conversations of like length."""
-        lengths = [len(one) for one in self.data.train]
+        """Batches of conversations of like length; where they are paired, of any length.
+
+        A paired epoch holds many single clips: batches of these alone would count as much in the training
+        as batches of whole conversations.
+        """
+        self._begin(epoch)
+        lengths = [len(conversation) for conversation in self.conversations]
+        if self.data.sampler is not None:
+            places = list(range(len(lengths)))  # in random order already
+            size = self.settings.batch_size
+            return [places[first : first + size] for first in range(0, len(places), size)]
         return budgeted(
             lengths,
             budget=self.settings.batch_turns or self.settings.batch_size * max(lengths),
-            most=self.settings.batch_size,
+            max_items=self.settings.batch_size,
             seed=self.settings.seed,
             epoch=epoch,
         )
@@ -77,7 +98,8 @@ class MixtureTraining:
         """Loss of the mixture on conversations as they are shown at this step."""
         seed, step, *_ = rng_key
         shown = [
-            augment(self.data.train[i], self.settings, np.random.default_rng((seed, step, i))) for i in batch
+            augment(self.conversations[i], self.settings, np.random.default_rng((seed, step, i)))
+            for i in batch
         ]
         turns = pad(shown).to(device)
         output: MixtureOutput = model(**turns.inputs())
@@ -93,9 +115,16 @@ class MixtureTraining:
         self.mixture.load_state_dict(weights)
 
     def validate(self, accelerator: Any) -> dict[str, float]:
-        """Score the mixture on whole conversations of the validation split."""
-        said = predict(self.mixture, self.data.validation)
-        labels, predicted = said.labels[said.scored], said.logits.argmax(1)[said.scored]
+        """Score the mixture on whole conversations of the validation split.
+
+        Of a paired mixture, the score is the mean over the conditions that select.
+        """
+        if self.data.conditions:
+            scores = selection_scores(self.mixture, self.data.conditions)
+            return {SCORE: float(np.mean(list(scores.values()))), **scores}
+        predictions = predict(self.mixture, self.data.validation)
+        chosen = predictions.scored
+        labels, predicted = predictions.labels[chosen], predictions.logits[chosen].argmax(1)
         return {
             SCORE: weighted_f1(labels.tolist(), predicted.tolist()),
             "validation_accuracy": 100 * float((labels == predicted).mean()),
@@ -121,23 +150,23 @@ class _Shown(nn.Module):
 
 
 def augment(
-    one: StoredConversation, settings: MixtureSettings, random: np.random.Generator
+    conversation: StoredConversation, settings: MixtureSettings, random: np.random.Generator
 ) -> StoredConversation:
     """Show a conversation as use may find it: cut short, or with modalities missing.
 
     A turn never loses what it has alone.
 
-    :param one: each turn has text or speech.
+    :param conversation: each turn has text or speech.
     :param settings: how often.
     :param random: the same draws whatever the settings.
     """
     cut, length, whole, which = random.random(4).tolist()
-    lost = random.random((3, len(one)))
+    lost = random.random((3, len(conversation)))
     if cut < settings.prefixes:
         # at least one turn, and a label to learn from
-        first = int((one.labels >= 0).nonzero()[0])
-        keep = max(first + 1, 1 + int(length * len(one)))
-        one, lost = select_turns(one, torch.arange(keep)), lost[:, :keep]
+        first = int((conversation.labels >= 0).nonzero()[0])
+        keep = max(first + 1, 1 + int(length * len(conversation)))
+        conversation, lost = select_turns(conversation, torch.arange(keep)), lost[:, :keep]
     no_text, no_speech = lost[0] < settings.drop_text, lost[1] < settings.drop_speech
     if whole < settings.drop_conversation:
         (no_text if which < 0.5 else no_speech)[:] = True
@@ -145,9 +174,9 @@ def augment(
     both = no_text & no_speech
     no_text &= ~(both & (lost[2] < 0.5))
     no_speech &= ~(both & (lost[2] >= 0.5))
-    two = (one.has_text & one.has_speech).numpy()
+    two = (conversation.has_text & conversation.has_speech).numpy()
     return replace(
-        one,
-        has_text=one.has_text & torch.from_numpy(~(no_text & two)),
-        has_speech=one.has_speech & torch.from_numpy(~(no_speech & two)),
+        conversation,
+        has_text=conversation.has_text & torch.from_numpy(~(no_text & two)),
+        has_speech=conversation.has_speech & torch.from_numpy(~(no_speech & two)),
     )
