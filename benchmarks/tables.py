@@ -46,7 +46,7 @@ def models() -> str:
     for config in bundled():
         cells = [config["name"], *(_with_interval(config["scores"][name]) for name in MAIN_SCORES.values())]
         terms = config["terms"].partition(":")[0]
-        lines.append(f"| {' | '.join(cells)} | {megabytes(config):.0f} MB | {terms} |")
+        lines.append(f"| {' | '.join(cells)} | {megabytes(config['folder']):.0f} MB | {terms} |")
     return "\n".join(lines)
 
 

@@ -39,20 +39,21 @@ def test_a_name_tells_everything(run, config):
 
 
 def test_a_folder_of_ones_own_may_say_little(run, tmp_path):
-    encoders = {"speech": {"kind": "features", "config": {"names": ["pitch"]}}}
-    (tmp_path / "config.json").write_text(json.dumps({"mixture": {}, "name": "mine", "encoders": encoders}))
+    mixture = dict(bundled()[0]["mixture"])
+    mixture |= {"classes": 2, "experts": ["text"]}
+    speech = {"kind": "features", "dim": mixture["speech_dim"]}
+    config = {"format": 3, "name": "mine", "labels": ["calm", "glad"], "mixture": mixture}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"encoders": {"speech": speech}}))
     result = run("models", str(tmp_path))
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     words = " ".join(result.stdout.split())
     assert words.startswith("mine about")
     assert "text encoder none" in words
     assert "speech encoder features" in words
+    assert "test scores" not in words
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [(None, "missing"), ("{", "not JSON"), ("[]", "no field 'mixture'"), ('{"kind": "text"}', "no field")],
-)
+@pytest.mark.parametrize(("text", "expected"), [(None, "missing"), ("{", "not JSON"), ("[]", "format None")])
 def test_a_folder_that_is_no_model_is_refused_by_name(run, tmp_path, text, expected):
     if text is not None:
         (tmp_path / "config.json").write_text(text)

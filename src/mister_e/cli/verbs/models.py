@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -16,13 +15,16 @@ from rich.text import Text
 from mister_e.cli.messages import exit_codes, plain
 from mister_e.cli.options import Debug
 from mister_e.cli.outputs import to_stdout
-from mister_e.errors import InputError
+from mister_e.experts import MODALITIES
+
+if TYPE_CHECKING:
+    from mister_e.inference.model_config import ModelConfig
 
 #: Headings and the names of the two scores that a list of models shows, as in `scores` of `config.json`.
 MAIN_SCORES: Mapping[str, str] = {"words": "text", "voices": "voice"}
 
 _ABOUT_THE_LIST = (
-    "words: weighted F1 in percent on MELD's test turns; voices: on clips of unseen voices\n"
+    "words, voices: weighted F1 in percent on MELD's test turns, on unseen voices\n"
     "mister-e models NAME tells all about one"
 )
 
@@ -43,25 +45,11 @@ def models(
         if name is None:
             to_stdout(render_list(bundled(), Console()))
         else:
-            to_stdout(render_model(read_description(model_folder(name)), Console()))
+            # it comes with torch, which the list does without
+            from mister_e.inference.model_config import read_config
 
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """Read what a model folder says of itself, without its weights.
-
-    :return: its `config.json`, and `folder`.
-    :raises InputError: there is no `config.json`, or it is not that of a model.
-    """
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; {folder} is not a model folder") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); get the folder again") from None
-    if not isinstance(config, dict) or "mixture" not in config:
-        raise InputError(f"{path}: no field 'mixture': not a model; give a bundled name or a model folder")
-    return config | {"folder": str(folder)}
+            folder = model_folder(name)
+            to_stdout(render_model(read_config(folder), folder, Console()))
 
 
 def render_list(configs: Sequence[Mapping[str, Any]], console: Console) -> str:
@@ -72,73 +60,57 @@ def render_list(configs: Sequence[Mapping[str, Any]], console: Console) -> str:
     """
     table = _table("model", "size", "languages", *MAIN_SCORES, "terms", numbers=("size", *MAIN_SCORES))
     for config in configs:
-        scores = [_score(config, situation) for situation in MAIN_SCORES.values()]
-        terms = str(config.get("terms", "")).partition(":")[0]
-        languages = ", ".join(config.get("languages", ()))
-        table.add_row(*map(_cell, (_name(config), f"{megabytes(config):.0f} MB", languages, *scores, terms)))
+        size, languages = f"{megabytes(config['folder']):.0f} MB", ", ".join(config["languages"])
+        scores = [_weighted_f1(config["scores"].get(name, {})) for name in MAIN_SCORES.values()]
+        terms = config["terms"].partition(":")[0]
+        table.add_row(*map(_cell, (config["name"], size, languages, *scores, terms)))
     return _drawn(console, table, Text(_ABOUT_THE_LIST, style="dim"))
 
 
-def render_model(config: Mapping[str, Any], console: Console) -> str:
+def render_model(config: ModelConfig, folder: Path, console: Console) -> str:
     """Draw all that a model's folder says of itself.
 
-    :param config: of `read_description`.
+    :param config: its `config.json`.
+    :param folder: where it is.
     :param console: whose width and colours to use; nothing is printed on it.
     """
     about = Table.grid(padding=(0, 2))
     about.add_column(no_wrap=True, style="dim")
     about.add_column(overflow="fold")  # a path is shown whole
-    for name, value in _about(config):
+    for name, value in _about(config, folder):
         about.add_row(Text(f"  {name}"), _cell(value))
-    parts: list[RenderableType] = [Text(plain(_name(config)), style="bold"), about]
-    if scores := config.get("scores", {}):
+    parts: list[RenderableType] = [Text(plain(config.name), style="bold"), about]
+    if config.scores:
         numbers = ("turns", "weighted F1", "95 % interval")
         table = _table("test scores", *numbers, numbers=numbers)
-        for situation, score in scores.items():
+        for situation, score in config.scores.items():
             turns, interval = f"{score.get('turns', 0):,}", _interval(score)
-            table.add_row(*map(_cell, (situation, turns, _score(config, situation), interval)))
+            table.add_row(*map(_cell, (situation, turns, _weighted_f1(score), interval)))
         parts += [Text(), table]
     return _drawn(console, *parts)
 
 
-def megabytes(config: Mapping[str, Any]) -> float:
+def megabytes(folder: str | Path) -> float:
     """Size of a model's folder in MB, without the bases that come from elsewhere."""
-    files = Path(config["folder"]).rglob("*")
-    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
 
 
-def _about(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the facts of a model that are no scores."""
-    yield "about", config.get("description", "")
-    yield "size", f"{megabytes(config):.0f} MB"
-    yield "labels", ", ".join(config.get("labels", ()))
-    yield "languages", ", ".join(config.get("languages", ()))
-    for modality in ("text", "speech"):
-        yield f"{modality} encoder", _base(config, modality)
-    yield "terms", config.get("terms", "")
-    yield "folder", config["folder"]
+def _about(config: ModelConfig, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each line that is no score."""
+    yield "about", config.description
+    yield "size", f"{megabytes(folder):.0f} MB"
+    yield "labels", ", ".join(config.labels)
+    yield "languages", ", ".join(config.languages)
+    for modality in MODALITIES:
+        encoder = config.encoders.get(modality)
+        yield f"{modality} encoder", "none" if encoder is None else encoder.base or encoder.kind
+    yield "terms", config.terms
+    yield "folder", str(folder)
 
 
-def _base(config: Mapping[str, Any], modality: str) -> str:
-    """Name what an encoder was made from, or its kind; `none` where the model has no such encoder."""
-    encoder = config.get("encoders", {}).get(modality)
-    if encoder is None:  # formats 1 and 2
-        path = Path(config["folder"]) / modality / "encoder.json"
-        former = config.get(f"{modality}_encoder")
-        if former is not None:
-            encoder = {"config": former}
-        else:
-            encoder = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return encoder.get("config", {}).get("base") or encoder.get("kind") or "none"
-
-
-def _name(config: Mapping[str, Any]) -> str:
-    return str(config.get("name") or Path(config["folder"]).name)
-
-
-def _score(config: Mapping[str, Any], situation: str) -> str:
+def _weighted_f1(score: Mapping[str, Any]) -> str:
     """Weighted F1 in percent; `-` where it was not measured."""
-    value = config.get("scores", {}).get(situation, {}).get("weighted_f1")
+    value = score.get("weighted_f1")
     return "-" if value is None else f"{value:.1f}"
 
 
