@@ -10,11 +10,11 @@ from mister_e.metrics.classification import confusion_matrix
 CLASSES = 3
 
 
-def split(conversations, seed=0):
+def split(count, seed=0):
     """Labels and predictions of conversations of 1 to 9 turns, each with a tendency of its own."""
     random = np.random.default_rng(seed)
     conversations = []
-    for _ in range(conversations):
+    for _ in range(count):
         turns = int(random.integers(1, 10))
         labels = random.integers(0, CLASSES, turns)
         wrong = random.random(turns) < random.choice([0.1, 0.9])

@@ -115,7 +115,7 @@ class _Finetuning:
         return budgeted(
             [one.cost for one in self.examples],
             budget=self.settings.batch_cost or self.encoder.batch_cost,
-            most=self.settings.batch_examples,
+            max_items=self.settings.batch_examples,
             seed=self.settings.seed,
             epoch=epoch,
         )
