@@ -8,10 +8,10 @@ from stores import make_store, small_recipe
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
 from mister_e.evaluation import ablation
-from mister_e.evaluation.ablation import FULL, LOST, RATES, VARIANTS, ablate, without_modality
+from mister_e.evaluation.ablation import FRACTIONS, FULL, LOST, VARIANTS, ablate, drop_modality
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
 from mister_e.metrics.classification import weighted_f1
-from mister_e.training.mixture_folder import load_mixture
 
 CHANGES = ("seeds=[0, 1]", "mixture.train.epochs=1")
 CHOSEN = (FULL, "text expert alone", "vote instead of the gate")
@@ -41,7 +41,7 @@ def test_scores_are_those_of_the_kept_models(done):
     for row in table["variants"]:
         for seed, score in enumerate(row["test"]["each"]):
             run = folder / "out" / row["variant"].replace(" ", "-") / f"seed-{seed}"
-            said = predict(load_mixture(run), test)
+            said = predict(ModelFolder.load(run, encoders=False).mixture, test)
             expected = weighted_f1(said.labels[said.scored], said.logits.argmax(1)[said.scored])
             assert score == pytest.approx(expected)
         assert row["test"]["weighted_f1"]["mean"] == pytest.approx(np.mean(row["test"]["each"]))
@@ -55,7 +55,7 @@ def test_the_tables_say_it(done):
         score = row["test"]["weighted_f1"]
         assert f"{score['mean']:.2f} ± {score['sd']:.2f}" in page
     assert [(row["lost"], row["rate"]) for row in table["robustness"]] == [
-        (x, r) for x in LOST for r in RATES
+        (x, r) for x in LOST for r in FRACTIONS
     ]
     unharmed = [row["test"]["mean"] for row in table["robustness"] if row["rate"] == 0]
     assert unharmed == pytest.approx([table["variants"][0]["test"]["weighted_f1"]["mean"]] * 3)
@@ -63,7 +63,7 @@ def test_the_tables_say_it(done):
 
 def test_what_is_done_is_not_done_again(done, monkeypatch):
     folder, store, recipe, table = done
-    monkeypatch.setattr(ablation, "load_mixture", lambda run: pytest.fail("scored again"))
+    monkeypatch.setattr(ablation, "score", lambda *_, **__: pytest.fail("scored again"))
     monkeypatch.setattr("mister_e.training.stage2.run.train_one", lambda *_: pytest.fail("trained again"))
     assert ablate(recipe, store, folder / "out", variants=CHOSEN) == table
 
@@ -78,17 +78,17 @@ def test_another_recipe_is_refused(done):
 
 
 @pytest.mark.parametrize("lost", LOST)
-def test_modalities_are_lost_from_the_share_of_turns(done, lost):
+def test_modalities_are_lost_from_the_fraction_of_turns(done, lost):
     folder, _, _, _ = done
     store = EmbeddingStore.load(folder / "store")
     talks = [one for split in ("train", "validation", "test") for one in store.conversations(split)]
     before = None
-    for rate in RATES:
-        shown = without_modality(talks, lost, rate)
+    for fraction in FRACTIONS:
+        shown = drop_modality(talks, lost, fraction)
         text = ~torch.cat([one.has_text for one in shown])
         speech = ~torch.cat([one.has_speech for one in shown])
         assert not (text & speech).any()
-        assert (text | speech).float().mean() == pytest.approx(rate, abs=0.12)
+        assert (text | speech).float().mean() == pytest.approx(fraction, abs=0.12)
         assert lost == "either" or not (text if lost == "speech" else speech).any()
         if before is not None:
             assert ((text | speech) >= before).all()

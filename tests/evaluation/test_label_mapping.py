@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from mister_e.errors import InputError
-from mister_e.evaluation.label_mapping import LabelMap, narrowed
+from mister_e.evaluation.label_mapping import LabelMap, restrict_to_present
 from mister_e.evaluation.scorecard import score
 from mister_e.labels import MELD_EMOTIONS
 
@@ -45,7 +45,7 @@ def test_the_choice_is_among_the_classes_that_are_there(made):
     expected = 100 * f1_score(truth, walled.argmax(1), average="weighted")
     free = said.logits[scored].argmax(1)
 
-    result, labels, choice = narrowed(said, mapped(joy=9), "data")
+    result, labels, choice = restrict_to_present(said, mapped(joy=9), "data")
     assert labels.names == ("joy", "anger", "disgust")
     card = score(result, labels, temperature=0.7)
     assert card.scores["weighted_f1"] == pytest.approx(expected)
@@ -58,30 +58,32 @@ def test_the_choice_is_among_the_classes_that_are_there(made):
     assert np.trace(card.experts["speech"]) == right.sum()
 
     assert choice.absent == ["neutral", "sadness", "surprise", "fear"]
-    assert choice.absent_share == pytest.approx(100 * np.isin(free, absent).mean())
+    assert choice.absent_percent == pytest.approx(100 * np.isin(free, absent).mean())
     freely = 100 * f1_score(truth, free, average="weighted", zero_division=0)
     assert choice.free_weighted_f1 == pytest.approx(freely)
     assert choice.free_weighted_f1 < expected
     (line,) = choice.lines()
-    assert f"{choice.absent_share:.1f} %" in line
+    assert f"{choice.absent_percent:.1f} %" in line
     assert "surprise" in line
 
 
 def test_where_all_classes_are_there_nothing_changes(made):
     said = made()
-    result, labels, choice = narrowed(said, mapped(joy=1, boredom=4), "data")
+    result, labels, choice = restrict_to_present(said, mapped(joy=1, boredom=4), "data")
     assert labels == MELD_EMOTIONS
     assert (result.logits == said.logits).all()
     assert (result.labels == said.labels).all()
-    assert (choice.absent, choice.absent_share) == ([], 0)
+    assert (choice.absent, choice.absent_percent) == ([], 0)
     assert choice.lines() == ["not scored, for the model has no such label: boredom (4) turns"]
 
 
 def test_one_class_or_none_cannot_be_scored(made):
     with pytest.raises(InputError, match=r"data: every turn .* is joy: nothing to tell apart"):
-        narrowed(only(made(), 1), mapped(joy=1), "data")
-    with pytest.raises(InputError, match="data: no labelled turn has what the model may judge by"):
-        narrowed(only(made()), mapped(joy=1), "data")
+        restrict_to_present(only(made(), 1), mapped(joy=1), "data")
+    with pytest.raises(
+        InputError, match="data: no labelled turn has the text or speech that this mode needs"
+    ):
+        restrict_to_present(only(made()), mapped(joy=1), "data")
 
 
 def test_intervals_draw_voices_where_those_are_told(made):

@@ -13,12 +13,12 @@ import pytest
 
 from mister_e.corpora.base import Protocol
 from mister_e.errors import MisterEError
+from mister_e.evaluation.ensemble import ensemble
 from mister_e.evaluation.html import render
 from mister_e.evaluation.plots import save_confusion, save_reliability
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import score
 from mister_e.evaluation.summary import Evaluation
-from mister_e.evaluation.ensemble import ensemble
 from mister_e.labels import MELD_EMOTIONS
 from mister_e.metrics.summary import mean_std_text
 

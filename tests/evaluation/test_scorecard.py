@@ -6,10 +6,10 @@ import pytest
 from sklearn.metrics import f1_score
 
 from mister_e.errors import InputError
+from mister_e.evaluation.ensemble import ensemble
 from mister_e.evaluation.scorecard import score
 from mister_e.experts import EXPERTS
 from mister_e.inference.calibration import calibrated
-from mister_e.inference.ensemble import ensemble
 from mister_e.labels import MELD_EMOTIONS, LabelSet
 from mister_e.metrics.classification import expected_calibration_error
 

@@ -1,1 +1,1 @@
-"""Scores, and how sure they are."""
+"""Scores of runs, model folders, baselines and ablations, with intervals."""

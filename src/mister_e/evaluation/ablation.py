@@ -1,4 +1,4 @@
-"""Ablations: what each part of the method brings, as changes over one recipe, under one protocol."""
+"""Ablations: train variants of one recipe, each without a part of the method, and score them alike."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from mister_e.training.recipe import Recipe
 from mister_e.training.runs import check_unique
 from mister_e.training.stage2.run import run_stage2
 
-#: The recipe as it is: what the others are compared with.
+#: The recipe unchanged, which the other variants are compared with.
 FULL = "full"
 
-#: Variant to the fields that it changes.
+#: Variant to the recipe fields that it changes.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     FULL: {},
     "speech expert alone": {"mixture.model.experts": ["speech"]},
@@ -46,9 +46,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "without GRU": {"mixture.model.gru": False},
 }
 
-#: Shares of turns that lose a modality when the full model is evaluated.
-RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-#: What they lose: always the one, always the other, or either.
+#: Fractions of the turns that lose a modality when the full model is evaluated.
+FRACTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+#: The modality that they lose: always text, always speech, or either with equal probability.
 LOST = ("text", "speech", "either")
 
 _SPLITS = ("validation", "test")
@@ -68,10 +68,10 @@ def ablate(
 
     A variant and seed that is finished is neither trained nor scored again.
 
-    :param recipe: what the variants change.
-    :param store: of both modalities.
-    :param out: gets a folder a variant, `ablation.json` and `ablation.md`.
-    :param seeds: instead of the recipe's.
+    :param recipe: the recipe that the variants change.
+    :param store: embeddings of both modalities.
+    :param out: folder for one folder a variant, `ablation.json` and `ablation.md`.
+    :param seeds: seeds instead of the recipe's.
     :param variants: names of `VARIANTS`.
     :param progress: told of steps and turns.
     :return: what `ablation.json` holds.
@@ -87,23 +87,23 @@ def ablate(
         variant = recipe.changed(VARIANTS[name])
         folder = out / name.replace(" ", "-")
 
-        head = f"{number}/{len(variants)} {name}"
+        prefix = f"{number}/{len(variants)} {name}"
 
-        def named(stage: str, done: float, total: float, head: str = head) -> None:
-            progress(f"{head} · {stage}", done, total)
+        def prefixed(stage: str, done: float, total: float, prefix: str = prefix) -> None:
+            progress(f"{prefix} · {stage}", done, total)
 
-        run_stage2(variant, store, folder, seeds=seeds, progress=named)
-        scored = [_scored(folder / f"seed-{seed}", store, robust=name == FULL) for seed in seeds]
-        rows.append({"variant": name, "changes": dict(VARIANTS[name]), **_together(scored)})
+        run_stage2(variant, store, folder, seeds=seeds, progress=prefixed)
+        scores = [_scores_of_seed(folder / f"seed-{seed}", store, robust=name == FULL) for seed in seeds]
+        rows.append({"variant": name, "changes": dict(VARIANTS[name]), **_over_seeds(scores)})
         if name == FULL:
-            robustness = _robust_together(scored)
+            robustness = _robustness_over_seeds(scores)
     table = {
         "recipe": recipe.name,
         "protocol": store.protocol.to_json(),
         "corpus_sha256": store.metadata["corpus_sha256"],
         "encoders": {
-            modality: {field: facts[field] for field in ("name", "kind", "identity", "dim")}
-            for modality, facts in store.metadata["encoders"].items()
+            modality: {field: encoder[field] for field in ("name", "kind", "identity", "dim")}
+            for modality, encoder in store.metadata["encoders"].items()
         },
         "selection": "validation",
         "seeds": list(seeds),
@@ -115,31 +115,39 @@ def ablate(
     return table
 
 
-def without_modality(
-    conversations: Sequence[StoredConversation], lost: str, rate: float, *, seed: int = 0
+def drop_modality(
+    conversations: Sequence[StoredConversation], lost: str, fraction: float, *, seed: int = 0
 ) -> list[StoredConversation]:
-    """Take a modality from a random share of the turns that have both; what a turn has alone it keeps.
+    """Remove a modality from a random fraction of the turns that have both; a turn keeps its only modality.
 
-    A higher rate takes all that a lower one takes, and more.
+    With one seed, the turns of a larger fraction include those of a smaller one, so that a curve over the
+    fractions compares like with like.
 
-    :param lost: "text", "speech" or "either", evenly.
-    :param rate: share of the turns.
-    :param seed: of what is drawn.
+    :param lost: "text", "speech", or "either" with equal probability.
+    :param fraction: fraction of the turns, 0 to 1.
+    :param seed: seed of the random draws.
     """
     random = np.random.default_rng(seed)
     result = []
-    for one in conversations:
-        hit, coin = torch.from_numpy(random.random((2, len(one))))
-        hit = (hit < rate) & one.has_text & one.has_speech
-        text = {"text": hit, "speech": torch.zeros_like(hit), "either": hit & (coin < 0.5)}[lost]
-        result.append(replace(one, has_text=one.has_text & ~text, has_speech=one.has_speech & ~(hit & ~text)))
+    for conversation in conversations:
+        draw, coin = torch.from_numpy(random.random((2, len(conversation))))
+        chosen = (draw < fraction) & conversation.has_text & conversation.has_speech
+        text = {"text": chosen, "speech": torch.zeros_like(chosen), "either": chosen & (coin < 0.5)}[lost]
+        speech = chosen & ~text
+        result.append(
+            replace(
+                conversation,
+                has_text=conversation.has_text & ~text,
+                has_speech=conversation.has_speech & ~speech,
+            )
+        )
     return result
 
 
 def to_markdown(table: Mapping[str, Any]) -> str:
-    """The ablation as tables: mean ± sd over seeds, of test but for the first, Δ to the full model.
+    """The ablation as Markdown tables: mean ± sd over seeds, and the difference Δ to the full model.
 
-    :param table: what `ablate` gives.
+    :param table: what `ablate` returns.
     """
     lines = [
         "| variant | validation weighted F1 | test weighted F1 | Δ | accuracy | macro F1 | ECE |",
@@ -161,37 +169,41 @@ def to_markdown(table: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if table["robustness"]:
-        lines += ["", "Test weighted F1 of the full model where a share of the turns loses a modality:", ""]
-        lines += ["| turns that lose | " + " | ".join(f"{rate:.0%}" for rate in RATES) + " |"]
-        lines += ["|---" + "|---:" * len(RATES) + "|"]
+        lines += [
+            "",
+            "Test weighted F1 of the full model where a fraction of the turns loses a modality:",
+            "",
+        ]
+        lines += ["| turns that lose | " + " | ".join(f"{fraction:.0%}" for fraction in FRACTIONS) + " |"]
+        lines += ["|---" + "|---:" * len(FRACTIONS) + "|"]
         for lost in LOST:
             cells = [mean_std_text(row["test"], 2) for row in table["robustness"] if row["lost"] == lost]
             lines.append(f"| {lost} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _scored(run: Path, store: EmbeddingStore, *, robust: bool) -> dict[str, Any]:
-    """Scores of one seed of a variant; test is scored here, once."""
+def _scores_of_seed(run: Path, store: EmbeddingStore, *, robust: bool) -> dict[str, Any]:
+    """Scores of one seed of a variant, computed once and then read from its folder."""
     path = run / "scores.json"
     if not path.is_file():
         trained = ModelFolder.load(run, encoders=False)
         splits = {split: list(store.conversations(split)) for split in _SPLITS}
-        scores: dict[str, Any] = {split: _score(trained, turns) for split, turns in splits.items()}
+        scores: dict[str, Any] = {split: _score(trained, splits[split]) for split in _SPLITS}
         if robust:
             scores["robustness"] = [
                 {
                     "lost": lost,
-                    "rate": rate,
+                    "rate": fraction,
                     **{
-                        split: _score(trained, without_modality(turns, lost, rate))["weighted_f1"]
-                        for split, turns in splits.items()
+                        split: _score(trained, drop_modality(conversations, lost, fraction))["weighted_f1"]
+                        for split, conversations in splits.items()
                     },
                 }
                 for lost in LOST
-                for rate in RATES
+                for fraction in FRACTIONS
             ]
         write_text(path, json.dumps(scores, indent=1) + "\n")
-        # a finished run needs it no more, and there are many of them
+        # a finished run does not need its checkpoint, and an ablation has many runs
         shutil.rmtree(run / "checkpoint", ignore_errors=True)
     read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return read
@@ -199,34 +211,32 @@ def _scored(run: Path, store: EmbeddingStore, *, robust: bool) -> dict[str, Any]
 
 def _score(trained: ModelFolder, conversations: Sequence[StoredConversation]) -> dict[str, float]:
     """Scores of one model on some conversations."""
-    said = predict(trained.mixture, conversations)
-    card = score(said, trained.labels, temperature=temperatures(trained.calibration, said))
+    predictions = predict(trained.mixture, conversations)
+    card = score(predictions, trained.labels, temperature=temperatures(trained.calibration, predictions))
     return {name: card.scores[name] for name in _SCORES} | {"turns": card.turns, "unjudged": card.unjudged}
 
 
-def _together(scored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation of each score over the seeds, and each seed's own."""
+def _over_seeds(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation of each score over the seeds, and each seed's weighted F1."""
     return {
         split: {
-            **{name: mean_std([one[split][name] for one in scored]) for name in _SCORES},
-            "turns": scored[0][split]["turns"],
-            "unjudged": scored[0][split]["unjudged"],
-            "each": [one[split]["weighted_f1"] for one in scored],
+            **{name: mean_std([seed[split][name] for seed in scores]) for name in _SCORES},
+            "turns": scores[0][split]["turns"],
+            "unjudged": scores[0][split]["unjudged"],
+            "each": [seed[split]["weighted_f1"] for seed in scores],
         }
         for split in _SPLITS
     }
 
 
-def _robust_together(scored: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over the seeds at each rate."""
-    rows = zip(*(one["robustness"] for one in scored), strict=True)
+def _robustness_over_seeds(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the seeds at each fraction."""
+    rows = zip(*(seed["robustness"] for seed in scores), strict=True)
     return [
         {
             "lost": row[0]["lost"],
             "rate": row[0]["rate"],
-            **{split: mean_std([one[split] for one in row]) for split in _SPLITS},
+            **{split: mean_std([seed[split] for seed in row]) for split in _SPLITS},
         }
         for row in rows
     ]
-
-

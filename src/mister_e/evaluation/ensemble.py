@@ -12,26 +12,27 @@ from mister_e.inference.predictions import Predictions
 
 
 def ensemble(predictions: Sequence[Predictions], temperatures: Sequence[Temperature]) -> Predictions:
-    """Average the calibrated probabilities of models that judged the same turns.
+    """Average the calibrated probabilities of models for the same turns.
 
     :param predictions: of each model, at least one.
     :param temperatures: of each model, see `calibrated`.
-    :return: predictions whose logits are the logarithm of the mean; no experts, no gate. A turn is judged
-        where every model judged it.
-    :raises InputError: they are not of the same turns.
+    :return: predictions whose logits are the logarithm of the mean probabilities, without experts and gate. A
+        turn has a prediction where it has one of every model.
+    :raises InputError: the predictions are of different turns or labels.
     """
     first = predictions[0]
     for other in predictions[1:]:
         same = list(other.ids) == list(first.ids) and np.array_equal(other.labels, first.labels)
         if not same or other.logits.shape != first.logits.shape:
             raise InputError("predictions of different turns or labels cannot be averaged; use one store")
-    each = [
-        calibrated(one, heat).probabilities() for one, heat in zip(predictions, temperatures, strict=True)
+    probabilities = [
+        calibrated(own, temperature).probabilities()
+        for own, temperature in zip(predictions, temperatures, strict=True)
     ]
-    mean = np.mean(each, axis=0)
-    # an impossible class stays so, but finite: infinities would spoil what is computed from the logits
+    mean = np.mean(probabilities, axis=0)
+    # a probability of 0 becomes the least float and not -inf, which would make NaN of a loss or a temperature
     logits = np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
-    judged = np.logical_and.reduce([one.judged for one in predictions])
+    judged = np.logical_and.reduce([own.judged for own in predictions])
     return Predictions(
         ids=first.ids,
         conversations=first.conversations,

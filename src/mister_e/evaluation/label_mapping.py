@@ -1,4 +1,4 @@
-"""Where the classes of data and the labels of a model meet, and what is not scored because they do not."""
+"""Map the classes of data to the labels of a model, and tell what cannot be scored because they differ."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mister_e.metrics.classification import confusion_matrix, overall_scores
 class LabelMap:
     """Names of classes in data as labels of a model.
 
-    :param labels: of the model.
-    :param names: class, as the data has it, to label.
-    :param left_out: class that no label stands for to its turns.
+    :param labels: labels of the model.
+    :param names: class of the data to label of the model.
+    :param left_out: class without such a label to its number of turns.
     """
 
     labels: LabelSet
@@ -31,9 +31,9 @@ class LabelMap:
     def of(cls, counts: Mapping[str, int], labels: LabelSet, source: str) -> LabelMap:
         """Match classes by name, see `mister_e.labels.matching`.
 
-        :param counts: class to turns.
-        :param labels: of the model.
-        :param source: what an error says that it is about.
+        :param counts: class to number of turns.
+        :param labels: labels of the model.
+        :param source: name of the data, for an error.
         :raises InputError: no class is one of the model's.
         """
         matched = {name: matching(name, labels) for name in counts}
@@ -55,19 +55,19 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a model was let choose from, and what it would have chosen freely.
+    """Which classes predictions were restricted to, and what they would be without the restriction.
 
-    :param names: class, as the data has it, to label.
-    :param left_out: class that no label stands for to its turns; they are not scored.
-    :param absent: labels of the model that no scored turn has; the model may not choose them.
-    :param absent_share: percent of the scored turns whose free choice would have been one of them.
-    :param free_weighted_f1: weighted F1 with the free choice, 0 to 100.
+    :param names: class of the data to label of the model.
+    :param left_out: class without such a label to its number of turns; they are not scored.
+    :param absent: labels of the model that no scored turn has; they cannot be predicted.
+    :param absent_percent: percent of the scored turns whose unrestricted prediction is an absent label.
+    :param free_weighted_f1: weighted F1 of the unrestricted predictions, 0 to 100.
     """
 
     names: Mapping[str, str]
     left_out: Mapping[str, int]
     absent: Sequence[str]
-    absent_share: float
+    absent_percent: float
     free_weighted_f1: float
 
     def to_json(self) -> dict[str, Any]:
@@ -76,12 +76,12 @@ class Choice:
             "names": dict(self.names),
             "left_out": dict(self.left_out),
             "absent": list(self.absent),
-            "absent_share": round(self.absent_share, 4),
+            "absent_share": round(self.absent_percent, 4),
             "free_weighted_f1": round(self.free_weighted_f1, 4),
         }
 
     def lines(self) -> list[str]:
-        """Say it in words, one line a fact; nothing where all classes met."""
+        """The same as text; no line where the classes and the labels are the same."""
         lines = []
         if self.left_out:
             listed = ", ".join(f"{name} ({count:,})" for name, count in self.left_out.items())
@@ -89,26 +89,29 @@ class Choice:
         if self.absent:
             listed = ", ".join(self.absent)
             lines.append(
-                f"not to be chosen, for no turn has it: {listed}; chosen freely, {self.absent_share:.1f} % of"
-                f" the turns would get one of them, with a weighted F1 of {self.free_weighted_f1:.1f}"
+                f"not to be predicted, for no turn has it: {listed}; without this restriction"
+                f" {self.absent_percent:.1f} % of the turns would get one of them, with a weighted F1 of"
+                f" {self.free_weighted_f1:.1f}"
             )
         return lines
 
 
-def narrowed(predictions: Predictions, mapped: LabelMap, source: str) -> tuple[Predictions, LabelSet, Choice]:
-    """Let a model choose among the classes that are there alone: logits of the others are taken out.
+def restrict_to_present(
+    predictions: Predictions, mapped: LabelMap, source: str
+) -> tuple[Predictions, LabelSet, Choice]:
+    """Restrict predictions to the classes that occur: the logits of the others are removed.
 
-    :param predictions: of N turns, their labels positions among the model's; the scored ones tell
-        which classes are there.
-    :param mapped: the classes.
-    :param source: what an error says that it is about.
-    :return: the same turns with `K <= C` classes, the names of these, and what was not to be chosen.
+    :param predictions: of N turns, labelled by positions among the model's C labels.
+    :param mapped: how the classes of the data map to them.
+    :param source: name of the data, for an error.
+    :return: predictions of the same turns for the K classes that scored turns have, the names of these
+        classes, and what the restriction changed.
     :raises InputError: no turn can be scored, or all have one class.
     """
     scored = predictions.scored
     if not scored.any():
         raise InputError(
-            f"{source}: no labelled turn has what the model may judge by in this mode: nothing to score"
+            f"{source}: no labelled turn has the text or speech that this mode needs: nothing to score"
         )
     truth = predictions.labels[scored]
     present = np.unique(truth)
@@ -117,7 +120,7 @@ def narrowed(predictions: Predictions, mapped: LabelMap, source: str) -> tuple[P
             f"{source}: every turn that can be scored is {mapped.labels.names[present[0]]}: nothing to tell"
             " apart; two classes are needed"
         )
-    places = np.full(len(mapped.labels) + 1, -1)  # the last is for -1
+    places = np.full(len(mapped.labels) + 1, -1)  # the last place is for label -1
     places[present] = np.arange(len(present))
     experts = predictions.experts
     result = replace(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mister_e.errors import InputError
-from mister_e.evaluation.label_mapping import LabelMap, narrowed
+from mister_e.evaluation.label_mapping import LabelMap, restrict_to_present
 from mister_e.evaluation.labelled import Labelled
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import score
@@ -52,7 +52,9 @@ def evaluate_model(
         progress=progress,
     )
     labels = np.array([mapped.position(turn.label) for turn in found.turns], dtype=np.int64)
-    predictions, present, choice = narrowed(replace(found.predictions, labels=labels), mapped, data.source)
+    predictions, present, choice = restrict_to_present(
+        replace(found.predictions, labels=labels), mapped, data.source
+    )
     voices = data.voices
     card = score(
         predictions if voices is None else _by_voice(predictions, voices),

@@ -25,7 +25,7 @@ _DPI = 160
 
 
 def save_confusion(path: Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> None:
-    """Draw a confusion matrix: colour by the share of the true class, counts written in.
+    """Draw a confusion matrix: colour by the fraction of the true class, with counts.
 
     :param path: a .png.
     :param confusion: turns by true and predicted class `[C, C]`.
@@ -44,9 +44,9 @@ def save_confusion(path: Path, confusion: NDArray[np.int64], labels: Sequence[st
     axes.set_ylabel("true")
     for row in places:
         for column in places:
-            share = from_true[row, column]
-            colour = "white" if share > 0.55 else _INK
-            axes.text(column, row - 0.12, f"{share:.0%}", ha="center", va="center", color=colour, size=10)
+            fraction = from_true[row, column]
+            colour = "white" if fraction > 0.55 else _INK
+            axes.text(column, row - 0.12, f"{fraction:.0%}", ha="center", va="center", color=colour, size=10)
             count = f"{confusion[row, column]:,}"
             axes.text(column, row + 0.23, count, ha="center", va="center", color=colour, size=7)
     _plain(axes)
@@ -54,16 +54,16 @@ def save_confusion(path: Path, confusion: NDArray[np.int64], labels: Sequence[st
 
 
 def save_reliability(path: Path, before: Reliability, after: Reliability) -> None:
-    """Draw accuracy against confidence, before and after calibration, and how many turns stand behind.
+    """Draw accuracy against confidence, before and after calibration, with the fraction of turns in each bin.
 
     :param path: a .png.
-    :param before: without the temperature.
-    :param after: with it.
+    :param before: reliability without the temperature.
+    :param after: reliability with it.
     :raises MisterEError: matplotlib is not installed.
     """
     figure = _figure(4.6, 5.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    upper.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle="--", label="as sure as right")
+    upper.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle="--", label="perfect calibration")
     for reliability, name, style in ((before, "before", "o:"), (after, "after", "o-")):
         turns, confidence, right = reliability.sums.T
         filled = turns >= DRAWN
@@ -79,7 +79,7 @@ def save_reliability(path: Path, before: Reliability, after: Reliability) -> Non
     middles = (np.arange(bins) + 0.5) / bins
     lower.bar(middles, after.sums[:, 0] / after.sums[:, 0].sum(), width=0.9 / bins, color=_ACCENT)
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    lower.set(xlabel="confidence", ylabel="share of turns")
+    lower.set(xlabel="confidence", ylabel="fraction of turns")
     upper.legend(frameon=False, loc="upper left", fontsize=8)
     for axes in (upper, lower):
         _plain(axes)
@@ -87,7 +87,7 @@ def save_reliability(path: Path, before: Reliability, after: Reliability) -> Non
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Make a figure that no window, display or global state has a part in.
+    """Make a figure without pyplot: no window, no display, no global state.
 
     :param width: inches.
     :param height: inches.
@@ -103,14 +103,14 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _shades() -> Colormap:
-    """White to the accent's darkest."""
+    """Colour map from white to the darkest shade of the accent."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("accent", ["#f7f7fb", "#8d8fd0", "#2c2e66"])
 
 
 def _plain(axes: Axes) -> None:
-    """Leave out what says nothing."""
+    """Leave out the frame and the ticks."""
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0, colors=_SOFT, labelsize=9)

@@ -1,4 +1,4 @@
-"""By which rules a score came about: stored with every score, and printed with it."""
+"""The protocol of a score: corpus, split, mode, encoders and versions; stored with every score."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mister_e.version import installed_versions
 
 @dataclass(frozen=True)
 class ScoreProtocol:
-    """The rules of a score.
+    """How a score was made.
 
-    :param corpus: labels, how they map, and the convention of the splits.
-    :param split: the one that was scored; "all" = the data has no splits.
+    :param corpus: protocol of the corpus: labels, how they map, and the convention of the splits.
+    :param split: the split that was scored; "all" = the data has no splits.
     :param mode: what the model was shown: "full", "past-only", "text-only" or "speech-only".
     :param seeds: of the training, one model each; none = a model folder was scored.
-    :param corpus_sha256: of the corpus's table.
-    :param encoders: modality to name, kind, identity and width of what made the embeddings.
+    :param corpus_sha256: SHA-256 of the corpus's table.
+    :param encoders: modality to name, kind, identity and embedding dimension of its encoder.
     :param versions: of Python and of the packages that can change a score.
     :param selection: where epochs, settings and the temperature were chosen; nothing chooses on test.
     """
@@ -39,10 +39,10 @@ class ScoreProtocol:
     def of_store(
         cls, store: EmbeddingStore, split: str, *, mode: str = "full", seeds: Sequence[int]
     ) -> ScoreProtocol:
-        """Give the rules under which a store's split is scored."""
+        """Protocol of a score on a split of a store."""
         encoders = {
-            modality: {name: facts[name] for name in ("name", "kind", "identity", "dim")}
-            for modality, facts in store.metadata["encoders"].items()
+            modality: {name: encoder[name] for name in ("name", "kind", "identity", "dim")}
+            for modality, encoder in store.metadata["encoders"].items()
         }
         digest = store.metadata["corpus_sha256"]
         return cls(store.protocol, split, mode, tuple(seeds), digest, encoders)
@@ -56,7 +56,7 @@ class ScoreProtocol:
             "selection": self.selection,
             "mode": self.mode,
             "seeds": list(self.seeds),
-            "encoders": {modality: dict(facts) for modality, facts in self.encoders.items()},
+            "encoders": {modality: dict(encoder) for modality, encoder in self.encoders.items()},
             "versions": dict(self.versions),
         }
 
@@ -68,7 +68,8 @@ def check_scorable(store: EmbeddingStore, splits: Sequence[str]) -> None:
     """
     for split in splits:
         if not any(
-            ((one.labels >= 0) & (one.has_text | one.has_speech)).any() for one in store.conversations(split)
+            ((conversation.labels >= 0) & (conversation.has_text | conversation.has_speech)).any()
+            for conversation in store.conversations(split)
         ):
             raise InputError(
                 f"{store.folder}: no turn of the {split} split has a label and text or speech: nothing to"

@@ -1,4 +1,4 @@
-"""Scores over seeds: mean and standard deviation of each."""
+"""An evaluation: one scorecard a seed, and mean and standard deviation over the seeds."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `mister-e evaluate` found: one scorecard a seed, and what they give together.
+    """Result of `mister-e evaluate`: one scorecard a seed, and what they give together.
 
-    :param protocol: the rules.
-    :param model: facts of the model, JSON-ready.
+    :param protocol: how the scores were made.
+    :param model: metadata of the model, JSON-ready.
     :param cards: seed to scorecard.
-    :param ensemble: of the seeds' mean probabilities; None = a single seed.
+    :param ensemble: scorecard of the seeds' mean probabilities; None = a single seed.
     :param test_scored: how often the test split was scored with this run so far, this time included;
-        None = this is another split.
-    :param name: of the model folder that was scored; None = a run, seed by seed.
-    :param choice: how the classes of the data and the model's met; None = they are the same.
-    :param notes: what is good to know beside the scores.
+        None = another split was scored.
+    :param name: name of the model folder that was scored; None = a run, seed by seed.
+    :param choice: how the classes of the data map to the model's labels; None = they are the same.
+    :param notes: warnings and notes to show beside the scores.
     """
 
     protocol: ScoreProtocol
@@ -47,32 +47,34 @@ class Evaluation:
 
     @property
     def rows(self) -> list[tuple[str, Scorecard]]:
-        """What each scorecard is of: a seed, or the model folder; the ensemble last."""
+        """Name and scorecard: each seed, or the model folder; the ensemble last."""
         rows = [(self.name or f"seed {seed}", card) for seed, card in self.cards.items()]
         return rows + ([("ensemble", self.ensemble)] if self.ensemble else [])
 
     @property
     def first(self) -> Scorecard:
-        """That of the first seed; labels, turns and supports are the same in all."""
+        """Scorecard of the first seed; labels, turns and supports are the same in all."""
         return next(iter(self.cards.values()))
 
     @property
     def scores(self) -> dict[str, MeanStd]:
-        """Of each overall score."""
+        """Mean and standard deviation of each overall score."""
         return mean_std_by_name([card.scores for card in self.cards.values()])
 
     @property
     def classes(self) -> dict[str, dict[str, MeanStd]]:
         """Label to precision, recall and F1."""
-        each = [class_scores(card.confusion) for card in self.cards.values()]
+        seeds = [class_scores(card.confusion) for card in self.cards.values()]
         return {
-            label: {name: mean_std([float(one[name][i]) for one in each], places=4) for name in each[0]}
+            label: {
+                name: mean_std([float(scores[name][i]) for scores in seeds], places=4) for name in seeds[0]
+            }
             for i, label in enumerate(self.first.labels)
         }
 
     @property
     def experts(self) -> dict[str, dict[str, MeanStd]]:
-        """Expert to its overall scores, over the turns that it judged."""
+        """Expert to its overall scores, over the turns that it has a prediction for."""
         cards = list(self.cards.values())
         shared = [name for name in self.first.experts if all(name in card.experts for card in cards)]
         return {
@@ -92,8 +94,8 @@ class Evaluation:
     @property
     def gate(self) -> GateStatistics | None:
         """Gate weights, averaged over the seeds; None = the model has no gate."""
-        several = [card.gate for card in self.cards.values() if card.gate is not None]
-        return GateStatistics.mean_of(several) if several else None
+        seeds = [card.gate for card in self.cards.values() if card.gate is not None]
+        return GateStatistics.mean_of(seeds) if seeds else None
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -103,13 +105,13 @@ class Evaluation:
 
     @property
     def reliability(self) -> tuple[Reliability, Reliability]:
-        """Before and after calibration, the turns of all seeds in one table."""
+        """Reliability before and after calibration, over the turns of all seeds together."""
         cards = self.cards.values()
         before = np.sum([card.before.sums for card in cards], axis=0)
         return Reliability(before), Reliability(np.sum([card.after.sums for card in cards], axis=0))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready dict; `format` changes with its layout."""
+        """JSON-ready dict; `format` grows when the layout changes."""
         return {
             "format": FORMAT,
             "protocol": self.protocol.to_json(),
