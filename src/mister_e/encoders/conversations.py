@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from torch import Tensor
 
 
-def only_judgeable(one: StoredConversation) -> StoredConversation:
+def only_judgeable(conversation: StoredConversation) -> StoredConversation:
     """Leave out the turns that have neither text nor speech."""
-    return select_turns(one, (one.has_text | one.has_speech).nonzero().flatten())
+    return select_turns(conversation, (conversation.has_text | conversation.has_speech).nonzero().flatten())
 
 
-def select_turns(one: StoredConversation, turns: Tensor) -> StoredConversation:
+def select_turns(conversation: StoredConversation, turns: Tensor) -> StoredConversation:
     """Some turns of a conversation.
 
     :param turns: int64 `[N]`, their places, rising; all of them cost nothing.
     """
-    if len(turns) == len(one):
-        return one
+    if len(turns) == len(conversation):
+        return conversation
     return StoredConversation(
-        one.id,
-        tuple(one.ids[i] for i in turns.tolist()),
-        None if one.text is None else one.text[turns],
-        None if one.speech is None else one.speech[turns],
-        one.has_text[turns],
-        one.has_speech[turns],
-        one.labels[turns],
+        conversation.id,
+        tuple(conversation.ids[i] for i in turns.tolist()),
+        None if conversation.text is None else conversation.text[turns],
+        None if conversation.speech is None else conversation.speech[turns],
+        conversation.has_text[turns],
+        conversation.has_speech[turns],
+        conversation.labels[turns],
     )
 
 

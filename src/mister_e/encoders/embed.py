@@ -138,9 +138,11 @@ def _groups(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
     seconds = 0.0
     for utterance in utterances:
         if utterance.audio is not None:
-            utterance = replace(utterance, audio=Clip(samples=utterance.audio.load()))
-            seconds += _seconds(utterance.audio)
-        group.append(utterance)
+            clip = Clip(samples=utterance.audio.load())
+            seconds += _seconds(clip)
+            group.append(replace(utterance, audio=clip))
+        else:
+            group.append(utterance)
         if seconds >= GROUP_SECONDS or len(group) >= GROUP_TURNS:
             yield group
             group, seconds = [], 0.0

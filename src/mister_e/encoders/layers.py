@@ -50,7 +50,7 @@ class LastTokenPooling(nn.Module):
 
 
 class AttentiveStatisticsPooling(nn.Module):
-    """Weighted mean and weighted spread over the real tokens, weights learned (Okabe et al. 2018).
+    """Weighted mean and deviation over the real tokens, weights learned (Okabe et al. 2018).
 
     The paper pools its text LLM with it.
     """

@@ -140,7 +140,7 @@ class EmbeddingStore:
         """
         self._claim(encoder, name)
         splits = {split: list(corpus.conversations(split)) for split in SPLITS}
-        conversations = [one for split in SPLITS for one in splits[split]]
+        conversations = [conversation for split in SPLITS for conversation in splits[split]]
         keys = encoder.content_keys(conversations)
         stored = set(self._rows(encoder.modality))
         before = set(stored)
@@ -165,13 +165,13 @@ class EmbeddingStore:
         turns = self._turns()
         if self.metadata["encoders"] and not turns:
             raise InputError(f"{self.folder}: not all is embedded; run mister-e embed again")
-        for one in turns:
-            if split in (None, one["split"]):
-                text, has_text = self._gather("text", one)
-                speech, has_speech = self._gather("speech", one)
-                labels = torch.tensor(one["labels"], dtype=torch.long)
+        for row in turns:
+            if split in (None, row["split"]):
+                text, has_text = self._gather("text", row)
+                speech, has_speech = self._gather("speech", row)
+                labels = torch.tensor(row["labels"], dtype=torch.long)
                 yield StoredConversation(
-                    one["id"], tuple(one["ids"]), text, speech, has_text, has_speech, labels
+                    row["id"], tuple(row["ids"]), text, speech, has_text, has_speech, labels
                 )
 
     def turn_features(self, modality: Modality, split: str) -> tuple[Tensor, Tensor]:
@@ -281,14 +281,16 @@ class EmbeddingStore:
     ) -> None:
         """Say which rows make up which conversation."""
         labels = self.protocol.labels
-        before = {(one["split"], one["id"]): one for one in self._turns()}
+        before = {(conversation["split"], conversation["id"]): conversation for conversation in self._turns()}
         rows, first = [], 0
         for split, conversations in splits.items():
-            for one in conversations:
-                last = first + len(one)
-                row = before.get((split, one.id), {"split": split, "id": one.id})
-                row["ids"] = [turn.id for turn in one]
-                row["labels"] = [-1 if turn.label is None else labels.index(turn.label) for turn in one]
+            for conversation in conversations:
+                last = first + len(conversation)
+                row = before.get((split, conversation.id), {"split": split, "id": conversation.id})
+                row["ids"] = [turn.id for turn in conversation]
+                row["labels"] = [
+                    -1 if turn.label is None else labels.index(turn.label) for turn in conversation
+                ]
                 row[modality] = list(keys[first:last])
                 rows.append(row)
                 first = last
@@ -300,20 +302,20 @@ class EmbeddingStore:
             return []
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
-    def _gather(self, modality: Modality, one: dict[str, Any]) -> tuple[Tensor | None, Tensor]:
+    def _gather(self, modality: Modality, conversation: dict[str, Any]) -> tuple[Tensor | None, Tensor]:
         """Rows of a conversation's turns."""
-        present = torch.zeros(len(one["ids"]), dtype=torch.bool)
+        present = torch.zeros(len(conversation["ids"]), dtype=torch.bool)
         if modality not in self.metadata["encoders"]:
             return None, present
-        if modality not in one:
+        if modality not in conversation:
             raise InputError(f"{self.folder}: not all {modality} is embedded; run mister-e embed again")
-        result = torch.zeros(len(one["ids"]), self.dim(modality))
-        for turn, key in enumerate(one[modality]):
+        result = torch.zeros(len(conversation["ids"]), self.dim(modality))
+        for turn, key in enumerate(conversation[modality]):
             if key is not None:
                 if key not in self._rows(modality):
                     raise InputError(
-                        f"{self.folder}: the {modality} embedding of conversation {one['id']}, turn"
-                        f" {one['ids'][turn]} is gone; run mister-e embed again"
+                        f"{self.folder}: the {modality} embedding of conversation {conversation['id']}, turn"
+                        f" {conversation['ids'][turn]} is gone; run mister-e embed again"
                     )
                 shard, row = self._rows(modality)[key]
                 embeddings, there = self._shard(shard)
@@ -356,7 +358,7 @@ def _counted(
     """Count what was done for each split; a key that comes twice was computed once."""
     counts, first, seen = {}, 0, set(before)
     for split, conversations in splits.items():
-        last = first + sum(len(one) for one in conversations)
+        last = first + sum(len(conversation) for conversation in conversations)
         mine = [key for key in keys[first:last] if key is not None]
         computed = set(mine) - seen
         seen |= computed

@@ -66,12 +66,12 @@ def pad(conversations: Sequence[Turns]) -> Batch:
     """Pad conversations to one batch; pads are labelled -1."""
 
     def padded(name: str, value: float) -> Tensor:
-        rows: list[Tensor] = [getattr(one, name) for one in conversations]
+        rows: list[Tensor] = [getattr(conversation, name) for conversation in conversations]
         if len(rows) == 1:  # a long conversation is not copied
             return rows[0][None]
         return pad_sequence(rows, batch_first=True, padding_value=value)
 
-    real = [torch.ones(len(one.labels), dtype=torch.bool) for one in conversations]
+    real = [torch.ones(len(conversation.labels), dtype=torch.bool) for conversation in conversations]
     return Batch(
         padded("text", 0.0),
         padded("speech", 0.0),
@@ -93,10 +93,10 @@ def run(mixture: MisterE, batch: Batch, window: Window | None = None) -> Mixture
 
 def needed_modalities(model: MixtureConfig) -> list[Modality]:
     """Modalities that some expert reads."""
-    return [one for one in MODALITIES if {one, "fusion"} & set(model.experts)]
+    return [modality for modality in MODALITIES if {modality, "fusion"} & set(model.experts)]
 
 
-def fill_missing(one: StoredConversation, config: MixtureConfig) -> StoredConversation:
+def fill_missing(conversation: StoredConversation, config: MixtureConfig) -> StoredConversation:
     """Put zeros where a modality is not stored or not read; nothing looks at them.
 
     :raises InputError: embeddings have another width than the model takes.
@@ -104,12 +104,12 @@ def fill_missing(one: StoredConversation, config: MixtureConfig) -> StoredConver
     needed = needed_modalities(config)
     changes: dict[str, Any] = {}
     for modality in MODALITIES:
-        rows, width = getattr(one, modality), getattr(config, f"{modality}_dim")
+        rows, width = getattr(conversation, modality), getattr(config, f"{modality}_dim")
         if rows is None or modality not in needed:
-            changes[modality] = torch.zeros(len(one), width)
+            changes[modality] = torch.zeros(len(conversation), width)
         elif rows.shape[1] != width:
             raise InputError(
-                f"conversation {one.id}: its {modality} embeddings have {rows.shape[1]} numbers,"
+                f"conversation {conversation.id}: its {modality} embeddings have {rows.shape[1]} numbers,"
                 f" the model takes {width}; use the store of the encoders that it was trained on"
             )
-    return replace(one, **changes)
+    return replace(conversation, **changes)

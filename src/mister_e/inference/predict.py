@@ -27,18 +27,18 @@ BATCH_TURNS = 2048
 
 
 class Piece(NamedTuple):
-    """Turns of a conversation that are read together; from one on they are judged.
+    """Turns of a conversation that are read together; from one on they are predicted.
 
     :param conversation: its place.
     :param first: the first turn that is read.
     :param last: the turn after the last.
-    :param judged: the first turn that is judged.
+    :param predicted: the first turn that is predicted.
     """
 
     conversation: int
     first: int
     last: int
-    judged: int
+    predicted: int
 
 
 @torch.inference_mode()
@@ -72,22 +72,26 @@ def predict(
         raise InputError(f"there is no mode {mode!r}: the modes are {', '.join(MODES)}")
     width = window or Window().turns
     cut = Window(width, width // 8 if overlap is None else overlap)
-    shown = [_shown(one, mode) for one in conversations]
-    places = [(one.has_text | one.has_speech).nonzero().flatten() for one in shown]
+    shown = [_mask_modality(conversation, mode) for conversation in conversations]
+    places = [(conversation.has_text | conversation.has_speech).nonzero().flatten() for conversation in shown]
     usable = [
-        fill_missing(select_turns(one, turns), model.config) for one, turns in zip(shown, places, strict=True)
+        fill_missing(select_turns(conversation, turns), model.config)
+        for conversation, turns in zip(shown, places, strict=True)
     ]
     results = _Results(model, shown)
     training, device = model.training, next(model.parameters()).device
     model.eval()
     done, whole = 0, sum(map(len, usable))
     for pieces in _batches(_pieces(usable, mode, cut), batch_turns):
-        read = [select_turns(usable[one.conversation], torch.arange(one.first, one.last)) for one in pieces]
+        read = [
+            select_turns(usable[piece.conversation], torch.arange(piece.first, piece.last))
+            for piece in pieces
+        ]
         output = run(model, pad(read).to(device), cut)
-        for row, one in enumerate(pieces):
-            wanted = slice(one.judged - one.first, one.last - one.first)
-            results.put(one, places[one.conversation], output, row, wanted)
-        done += sum(one.last - one.judged for one in pieces)
+        for row, piece in enumerate(pieces):
+            wanted = slice(piece.predicted - piece.first, piece.last - piece.first)
+            results.put(piece, places[piece.conversation], output, row, wanted)
+        done += sum(piece.last - piece.predicted for piece in pieces)
         progress("predict", done, whole)
     model.train(training)
     return results.predictions()
@@ -106,19 +110,19 @@ class _Results:
         self.present = np.zeros((turns, 3), np.bool_)
 
     def put(self, piece: Piece, places: Tensor, output: object, row: int, wanted: slice) -> None:
-        """Keep what was said of the judged turns of a piece."""
-        where = self.starts[piece.conversation] + places[piece.judged : piece.last].numpy()
+        """Keep the outputs of the predicted turns of a piece."""
+        where = self.starts[piece.conversation] + places[piece.predicted : piece.last].numpy()
         for name in ("logits", "experts", "gate", "present"):
             getattr(self, name)[where] = getattr(output, name)[row, wanted].cpu().numpy()
 
     def predictions(self) -> Predictions:
         """All of them."""
-        labels = [one.labels for one in self.conversations]
-        lengths = [len(one) for one in self.conversations]
+        labels = [conversation.labels for conversation in self.conversations]
+        lengths = [len(conversation) for conversation in self.conversations]
         return Predictions(
-            ids=tuple(turn for one in self.conversations for turn in one.ids),
+            ids=tuple(turn for conversation in self.conversations for turn in conversation.ids),
             conversations=np.repeat(np.arange(len(lengths)), lengths),
-            conversation_ids=tuple(one.id for one in self.conversations),
+            conversation_ids=tuple(conversation.id for conversation in self.conversations),
             labels=torch.cat(labels).numpy() if labels else np.zeros(0, np.int64),
             logits=self.logits,
             judged=np.asarray(self.present.any(1)),
@@ -128,29 +132,32 @@ class _Results:
             shown=np.concatenate(
                 [
                     np.zeros((0, 2), np.bool_),
-                    *(torch.stack([one.has_text, one.has_speech], -1).numpy() for one in self.conversations),
+                    *(
+                        torch.stack([conversation.has_text, conversation.has_speech], -1).numpy()
+                        for conversation in self.conversations
+                    ),
                 ]
             ),
         )
 
 
-def _shown(one: StoredConversation, mode: Mode) -> StoredConversation:
+def _mask_modality(conversation: StoredConversation, mode: Mode) -> StoredConversation:
     """Hide the modality that a mode does without."""
     if mode == "text-only":
-        return replace(one, has_speech=torch.zeros_like(one.has_speech))
+        return replace(conversation, has_speech=torch.zeros_like(conversation.has_speech))
     if mode == "speech-only":
-        return replace(one, has_text=torch.zeros_like(one.has_text))
-    return one
+        return replace(conversation, has_text=torch.zeros_like(conversation.has_text))
+    return conversation
 
 
 def _pieces(conversations: Sequence[StoredConversation], mode: Mode, cut: Window) -> Iterator[Piece]:
     """What is read together."""
-    for number, one in enumerate(conversations):
+    for number, conversation in enumerate(conversations):
         if mode == "past-only":
-            for turn in range(len(one)):
+            for turn in range(len(conversation)):
                 yield Piece(number, max(0, turn + 1 - cut.turns), turn + 1, turn)
-        elif len(one):
-            yield Piece(number, 0, len(one), 0)
+        elif len(conversation):
+            yield Piece(number, 0, len(conversation), 0)
 
 
 def _batches(pieces: Iterator[Piece], turns: int) -> Iterator[list[Piece]]:

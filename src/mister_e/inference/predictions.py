@@ -1,4 +1,4 @@
-"""What a model said of every turn of a split: all that scores, pages and tables are made from."""
+"""Predictions for every turn of a split: what scores, pages and tables are made from."""
 
 from __future__ import annotations
 

@@ -124,12 +124,12 @@ def load_model(folder: Path, name: str, **settings: Any) -> nn.Module:
     # what of the files is not used is a head; what they lack is told below
     logging.set_verbosity_error()
     try:
-        model, facts = AutoModel.from_pretrained(
+        model, info = AutoModel.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, **settings
         )
     finally:
         logging.set_verbosity(verbosity)
-    missing = [key for key in facts["missing_keys"] if not _UNUSED.search(key)]
+    missing = [key for key in info["missing_keys"] if not _UNUSED.search(key)]
     if missing:
         out = (
             "it is an encoder of mister-e's: name it as `start`, beside the base that it has"
@@ -158,8 +158,8 @@ def base_identity(folder: Path) -> str:
         raise InputError(f"{folder}: holds no weights (.safetensors, .bin, .pt or .gguf)")
     digest = hashlib.sha256()
     for path in files:
-        facts = path.stat()
-        digest.update(f"{_hash(path, facts.st_size, facts.st_mtime_ns)}  {path.name}\n".encode())
+        status = path.stat()
+        digest.update(f"{_hash(path, status.st_size, status.st_mtime_ns)}  {path.name}\n".encode())
     return digest.hexdigest()
 
 

@@ -16,10 +16,10 @@ GIB = 2**30
 def available_memory() -> int | None:
     """Bytes that can be had without swapping; None where the system does not tell."""
     try:
-        facts = Path("/proc/meminfo").read_text(encoding="ascii")
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return None
-    found = re.search(r"MemAvailable:\s+(\d+) kB", facts)
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
     free = int(found[1]) * 1024 if found else None
     try:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))

@@ -73,7 +73,7 @@ class AudioLLMEncoder(PretrainedSpeechEncoder):
 
     @property
     def max_seconds(self) -> float:
-        """Seconds of a turn that are heard at most: no more than the tower's window."""
+        """Seconds of a turn that are encoded at most: no more than the tower's window."""
         return min(self.config.max_seconds, self.prompt.seconds)
 
     @property

@@ -104,12 +104,12 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
         """
 
     def cost_of(self, seconds: float) -> int:
-        """Cost of a turn in milliseconds, whatever part of it is heard."""
+        """Cost of a turn in milliseconds, whatever part of it is encoded."""
         return max(1, round(1000 * min(seconds, self.max_seconds)))
 
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Give each turn that has a clip."""
-        turns = [turn for one in conversations for turn in one]
+        turns = [turn for conversation in conversations for turn in conversation]
         return [
             Example((number,), self.cost_of(seconds_of(turn.audio)), turn.audio)
             for number, turn in enumerate(turns)
@@ -126,7 +126,7 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
         :return: what `read` makes, and `absent` `[R]`: a turn of which less than 0.05 s is no silence.
         :raises InputError: a recording cannot be read.
         """
-        heard = [
+        sounds = [
             sound_of(
                 example.content,
                 seconds=self.max_seconds,
@@ -135,8 +135,8 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
             )
             for example in examples
         ]
-        inputs = self.read([nothing() if sound is None else sound for sound in heard])
-        return {**inputs, "absent": torch.tensor([sound is None for sound in heard])}
+        inputs = self.read([nothing() if sound is None else sound for sound in sounds])
+        return {**inputs, "absent": torch.tensor([sound is None for sound in sounds])}
 
     def forward(self, *args: Any, **inputs: Any) -> Tensor:
         """Embed R turns to `[R, dim]`, given what `collate` returns."""

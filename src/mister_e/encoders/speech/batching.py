@@ -1,4 +1,4 @@
-"""Batches of heard turns."""
+"""Batches of turns as the frontend extracts them."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
         yield batch
 
 
-def collate(heard: Sequence[AudioFeatures]) -> tuple[Tensor, Tensor, Tensor]:
+def collate(turns: Sequence[AudioFeatures]) -> tuple[Tensor, Tensor, Tensor]:
     """Pad turns to one batch.
 
-    :param heard: N turns.
+    :param turns: N of them.
     :return: mels `[N, M, 80]`, their lengths int64 `[N]`, statistics `[N, 8]`.
     :raises InputError: there is none.
     """
-    if not heard:
+    if not turns:
         raise InputError("a batch needs at least one turn")
-    longest = max(1, *(turn.length for turn in heard))
-    mels = torch.zeros(len(heard), on_grid(longest), MELS)
-    for row, turn in enumerate(heard):
+    longest = max(1, *(turn.length for turn in turns))
+    mels = torch.zeros(len(turns), on_grid(longest), MELS)
+    for row, turn in enumerate(turns):
         if turn.mel is not None:
             mels[row, : len(turn.mel)] = torch.from_numpy(turn.mel.astype(np.float32, copy=False))
-    lengths = torch.tensor([turn.length for turn in heard])
-    return mels, lengths, torch.from_numpy(np.stack([turn.statistics for turn in heard]))
+    lengths = torch.tensor([turn.length for turn in turns])
+    return mels, lengths, torch.from_numpy(np.stack([turn.statistics for turn in turns]))
 
 
 def cropped(turn: AudioFeatures, most: int, random: np.random.Generator) -> AudioFeatures:

@@ -104,10 +104,10 @@ class Waveform(AudioInputs):
     def read(self, sounds: Sounds) -> dict[str, Tensor]:
         """Give `samples` `[R, N]`, each turn normalised by itself, and `lengths` `[R]`."""
         made = self.extractor(list(sounds), sampling_rate=SAMPLE_RATE, padding=False)["input_values"]
-        samples = [torch.as_tensor(one, dtype=torch.float32) for one in made]
+        samples = [torch.as_tensor(values, dtype=torch.float32) for values in made]
         return {
             "samples": pad_sequence(samples, batch_first=True),
-            "lengths": torch.tensor([len(one) for one in samples]),
+            "lengths": torch.tensor([len(turn) for turn in samples]),
         }
 
     def states(self, model: Any, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -119,7 +119,7 @@ class Waveform(AudioInputs):
             for row, length in zip(samples, lengths, strict=True)
         ]
         padded = pad_sequence(frames, batch_first=True)
-        real = _up_to(torch.tensor([len(one) for one in frames], device=padded.device), padded.shape[1])
+        real = _up_to(torch.tensor([len(turn) for turn in frames], device=padded.device), padded.shape[1])
         hidden = model.feature_projection(padded)
         # wav2vec 2.0 and WavLM give the normalised features besides
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden

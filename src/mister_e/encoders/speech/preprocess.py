@@ -77,7 +77,11 @@ def sound_keys(conversations: Sequence[Conversation]) -> list[str | None]:
         turn, or over the samples where they are at hand; None = no audio.
     :raises InputError: a file is missing.
     """
-    return [None if turn.audio is None else _key(turn.audio) for one in conversations for turn in one]
+    return [
+        None if turn.audio is None else _key(turn.audio)
+        for conversation in conversations
+        for turn in conversation
+    ]
 
 
 def _key(clip: Clip) -> str:
@@ -85,10 +89,10 @@ def _key(clip: Clip) -> str:
         return hashlib.sha256(clip.samples.tobytes()).hexdigest()
     path = Path(str(clip.source))
     try:
-        facts = path.stat()
+        status = path.stat()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); prepare the corpus again") from None
-    whole = _file(path, facts.st_size, facts.st_mtime_ns)
+    whole = _file(path, status.st_size, status.st_mtime_ns)
     return hashlib.sha256(f"{whole} {clip.start} {clip.end} {clip.channel}".encode()).hexdigest()
 
 

@@ -75,7 +75,7 @@ class SpeechModelEncoder(PretrainedSpeechEncoder):
 
     @property
     def max_seconds(self) -> float:
-        """Seconds of a turn that are heard at most: no more than the model's window."""
+        """Seconds of a turn that are encoded at most: no more than the model's window."""
         return min(self.config.max_seconds, self.sound.window or self.config.max_seconds)
 
     @property

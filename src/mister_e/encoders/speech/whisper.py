@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -34,9 +35,10 @@ from mister_e.encoders.speech.whisper_layers import LAYERS, WIDTH, WhisperStates
 from mister_e.errors import InputError
 
 _LOGARITHMIC = {"duration", "avg_pitch", "pitch_std", "pitch_range"}
-#: Turns after which a recording's own mean and spread count as much as the typical ones.
+#: Turns after which a recording's own mean and deviation count as much as the typical ones: shrinkage of a
+#: sample estimate towards a prior that is worth so many turns.
 SHRINK = 8.0
-#: Share by which the typical mean and spread follow a batch in fine-tuning.
+#: Weight of a batch in the running mean that the typical mean and deviation are, in fine-tuning.
 _FOLLOW = 0.02
 _INTENSITY = torch.tensor([STATISTICS.index("avg_intensity")])
 
@@ -72,7 +74,7 @@ class WhisperEncoder(UtteranceEncoder):
 
     A conversation is one example: pooled states and loudness (see `loudness` of the configuration) count
     relative to those of its turns. The
-    mean and spread of a recording tell its microphone, room and voices more than any emotion; they are
+    mean and deviation of a recording tell its microphone, room and voices more than any emotion; they are
     those of the recording as far as it has turns, and typical ones as far as it lacks them (`SHRINK`).
 
     Sound may be missing (a corpus that holds statistics alone): a learned vector stands for it.
@@ -144,9 +146,11 @@ class WhisperEncoder(UtteranceEncoder):
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Give each conversation, with the turns that bring a clip or statistics; the cost is in mel rows."""
         found, first = [], 0
-        for one in conversations:
-            sounds = {first + i: sound for i, turn in enumerate(one) if (sound := TurnAudio.of(turn))}
-            first += len(one)
+        for conversation in conversations:
+            sounds = {
+                first + i: sound for i, turn in enumerate(conversation) if (sound := TurnAudio.of(turn))
+            }
+            first += len(conversation)
             if sounds:
                 longest = max(sound.length for sound in sounds.values())
                 found.append(Example(tuple(sounds), longest * len(sounds), tuple(sounds.values())))
@@ -154,30 +158,30 @@ class WhisperEncoder(UtteranceEncoder):
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Standardise by the statistics of the training turns."""
-        rows = [centred(self._statistics(self._extract(one.content))) for one in examples]
+        rows = [centred(self._statistics(self._extract(example.content))) for example in examples]
         self.fit_statistics(torch.from_numpy(np.concatenate(rows)))
 
     def collate(
         self, examples: Sequence[Example], *, random: np.random.Generator | None = None
     ) -> dict[str, Tensor]:
-        """Hear conversations.
+        """Extract and pad the features of conversations.
 
         :return: `mels` `[R, M, 80]`, `lengths` `[R]`, `statistics` `[R, 8]`, `recording` `[R]`: the
             conversation of each turn, and `absent` `[R]`.
         """
-        heard: list[AudioFeatures] = []
+        features: list[AudioFeatures] = []
         absent: list[bool] = []
         recording: list[int] = []
-        for number, one in enumerate(examples):
-            turns = self._extract(one.content)
+        for number, example in enumerate(examples):
+            turns = self._extract(example.content)
             for turn, statistics in zip(turns, centred(self._statistics(turns)), strict=True):
                 absent.append(turn is None)
                 recording.append(number)
-                heard.append(AudioFeatures(None if turn is None else turn.mel, statistics))
+                features.append(AudioFeatures(None if turn is None else turn.mel, statistics))
         if random is not None:
-            most = int(self.config.crop_seconds * SAMPLE_RATE / HOP)
-            heard = [cropped(turn, most, random) for turn in heard]
-        mels, lengths, table = collate(heard)
+            max_rows = int(self.config.crop_seconds * SAMPLE_RATE / HOP)
+            features = [cropped(turn, max_rows, random) for turn in features]
+        mels, lengths, table = collate(features)
         return {
             "mels": mels,
             "lengths": lengths,
@@ -227,9 +231,12 @@ class WhisperEncoder(UtteranceEncoder):
         """One SHA-256 over configuration, the bundled Whisper and the weights."""
         return fingerprint(self.kind, self.config, identify(self.config.base), self.state_dict())
 
-    def save(self, folder: Path) -> None:
-        """Write `model.safetensors`, then `encoder.json`."""
-        write(self, folder)
+    def save(self, folder: Path, *, dtype: torch.dtype = torch.float16) -> None:
+        """Write `model.safetensors`, then `encoder.json`.
+
+        :param dtype: precision of the weights on disk.
+        """
+        write(self, folder, dtype=dtype)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -242,34 +249,35 @@ class WhisperEncoder(UtteranceEncoder):
         fill(encoder, saved.weights, folder)
         return encoder
 
-    def _extract(self, sounds: Sequence[TurnAudio]) -> list[AudioFeatures | None]:
-        """Hear the turns of a conversation; what is kept is not heard again."""
-        result: list[AudioFeatures | None] = [sound.to_features() for sound in sounds]
-        clips = {i: sound.clip for i, sound in enumerate(sounds) if sound.clip is not None}
+    def _extract(self, turns: Sequence[TurnAudio]) -> list[AudioFeatures | None]:
+        """Extract the features of a conversation's turns, or find those that are kept; None = silence."""
+        result: list[AudioFeatures | None] = [turn.to_features() for turn in turns]
+        clips = {i: turn.clip for i, turn in enumerate(turns) if turn.clip is not None}
         if not clips:
             return result
-        turns = tuple(Utterance(str(i), audio=clip) for i, clip in clips.items())
         path = None
         if self._kept is not None:
-            path = self._kept / f"{digest(sound_keys([Conversation('kept', turns)]))}.npz"
+            whole = Conversation("kept", tuple(Utterance(str(i), audio=clip) for i, clip in clips.items()))
+            path = self._kept / f"{digest(sound_keys([whole]))}.npz"
         if path is not None and path.is_file():
-            heard = load_features(path)
+            found = load_features(path)
         else:
             if self._frontend is None:
                 self._frontend = SpeechFrontend()
-            heard = self._frontend.extract_features([clip.load() for clip in clips.values()])
+            found = self._frontend.extract_features([clip.load() for clip in clips.values()])
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save_features(path, heard)
-                heard = load_features(path)  # in its half precision, as every later epoch hears it
-        for i, turn in zip(clips, heard, strict=True):
-            result[i] = turn
+                save_features(path, found)
+                found = load_features(path)  # in its half precision, as every later epoch takes it
+        for i, features in zip(clips, found, strict=True):
+            result[i] = features
         return result
 
     @staticmethod
-    def _statistics(heard: Sequence[AudioFeatures | None]) -> np.ndarray:
-        silent = np.full(len(STATISTICS), np.nan, dtype=np.float32)
-        return np.stack([silent if turn is None else turn.statistics for turn in heard])
+    def _statistics(turns: Sequence[AudioFeatures | None]) -> NDArray[np.float32]:
+        """Statistics `[N, 8]`, NaN = undefined."""
+        undefined = np.full(len(STATISTICS), np.nan, dtype=np.float32)
+        return np.stack([undefined if turn is None else turn.statistics for turn in turns])
 
     def fit_statistics(self, statistics: Tensor) -> None:
         """Standardise by the statistics of the training turns.
@@ -302,7 +310,7 @@ class WhisperEncoder(UtteranceEncoder):
         layers, real = self.states(mels, lengths)
         normed = [norm(layer.float()) for norm, layer in zip(self.layer_norms, layers, strict=True)]
         states = torch.stack(
-            [share * one for share, one in zip(self.mix.softmax(0), normed, strict=True)]
+            [weight * layer for weight, layer in zip(self.mix.softmax(0), normed, strict=True)]
         ).sum(0)
         pooled: Tensor = self.norm(self.pool(states, real))
         return pooled
@@ -314,18 +322,18 @@ class WhisperEncoder(UtteranceEncoder):
         :return: `[T, 768]`, a learned vector where the sound is missing.
         """
         there = ~pooled.isnan().any(-1)
-        mean, spread = self.typical_mean, self.typical_spread
+        mean, std = self.typical_mean, self.typical_spread
         if there.any():
-            share = float(there.sum()) / (float(there.sum()) + SHRINK)
+            weight = float(there.sum()) / (float(there.sum()) + SHRINK)
             own = pooled[there].detach()
-            mean = share * own.mean(0) + (1 - share) * mean
-            spread = share * own.std(0, correction=0) + (1 - share) * spread
-        return self.standardised(pooled, mean, spread)
+            mean = weight * own.mean(0) + (1 - weight) * mean
+            std = weight * own.std(0, correction=0) + (1 - weight) * std
+        return self.standardised(pooled, mean, std)
 
-    def standardised(self, pooled: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    def standardised(self, pooled: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         """Standardise pooled states `[N, 768]`; a learned vector stands where they are NaN."""
         missing = pooled.isnan().any(-1, keepdim=True)
-        return torch.where(missing, self.missing_sound, (pooled.nan_to_num() - mean) / spread.clamp(min=1e-2))
+        return torch.where(missing, self.missing_sound, (pooled.nan_to_num() - mean) / std.clamp(min=1e-2))
 
     def join(self, relative: Tensor, statistics: Tensor) -> Tensor:
         """Embed standardised states `[N, 768]` and statistics `[N, 8]` (NaN = undefined) to `[N, dim]`.
@@ -356,8 +364,9 @@ class WhisperEncoder(UtteranceEncoder):
         if self.training:
             self._learn_typical(pooled.detach())
         relative = torch.zeros_like(pooled)
-        for one in recording.unique():
-            relative[recording == one] = self.relative(pooled[recording == one])
+        for number in recording.unique():
+            own = recording == number
+            relative[own] = self.relative(pooled[own])
         return self.join(relative, self._beside(pooled, statistics))
 
     def _beside(self, pooled: Tensor, statistics: Tensor) -> Tensor:
@@ -365,12 +374,12 @@ class WhisperEncoder(UtteranceEncoder):
         if self.config.loudness:
             return statistics
         level = torch.zeros_like(statistics).index_fill(1, _INTENSITY.to(statistics.device), 1.0).bool()
-        heard = ~pooled.isnan().any(-1, keepdim=True)
-        return torch.where(level & heard & ~statistics.isnan(), 0.0, statistics)
+        sounding = ~pooled.isnan().any(-1, keepdim=True)
+        return torch.where(level & sounding & ~statistics.isnan(), 0.0, statistics)
 
     @torch.no_grad()
     def _learn_typical(self, pooled: Tensor) -> None:
-        """Let typical mean and spread follow the turns of a training batch."""
+        """Let typical mean and deviation follow the turns of a training batch."""
         there = pooled[~pooled.isnan().any(-1)]
         if len(there) > 1:
             self.typical_mean.lerp_(there.mean(0), _FOLLOW)

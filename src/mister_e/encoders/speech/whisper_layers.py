@@ -1,7 +1,7 @@
 """The encoder half of the bundled Whisper in torch, so that all its layers can be read and adapted.
 
 CTranslate2 runs the same weights faster for recognition, but gives the last layer's states alone and no
-gradients. Emotion is heard in the middle layers, and better after a little training.
+gradients. Emotion shows in the middle layers, and better after a little training.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class LowRank(nn.Module):
     def _whole(self) -> Tensor:
         """The weight with its update `[outputs, inputs]`."""
         parts = (self.weight, self.up, self.down)
-        changes = [one._version for one in parts]
+        changes = [part._version for part in parts]
         kept = self._joined
         if kept is not None and kept[1] == changes and all(map(is_, kept[0], parts)):
             return kept[2]
@@ -146,7 +146,7 @@ class WhisperStates(nn.Module):
         :param mels: `[N, M, 80]`, 100 a second, M at most 3000; whatever stands behind a turn's end.
         :param lengths: int64 `[N]`, the real ones of each turn.
         :return: `[N, F, 384]` of the input and of every layer, 50 a second, and bool `[N, F]`,
-            True = a real one.
+            True = a real state.
         """
         there = torch.arange(mels.shape[1], device=mels.device) < lengths[:, None]
         sound = torch.where(there[:, None], mels.transpose(1, 2), mels.new_zeros(()))

@@ -47,7 +47,7 @@ class TextEncoderConfig(BaseModel):
     :param embedding_dim: width of the embedding; None = the pooled vector itself.
     :param max_tokens: longer turns lose their end.
     :param dropout: before the classifier, in training only.
-    :param token_dropout: share of the words' tokens that are hidden, in training only.
+    :param token_dropout: fraction of the words' tokens that are hidden, in training only.
     :param classes: size of the classifier that fine-tuning uses; 0 = none.
     :param lora: adapters on a frozen base; None = every weight is trained.
     :param dtype: precision of the base's weights; a base that is trained whole is float32.
@@ -142,7 +142,7 @@ class TextEncoder(UtteranceEncoder):
 
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Cut conversations into prompts; the cost is their tokens."""
-        return self.prompts([[turn.text for turn in one] for one in conversations])
+        return self.prompts([[turn.text for turn in conversation] for conversation in conversations])
 
     def prompts(self, conversations: Sequence[Sequence[str | None]]) -> list[Example]:
         """Cut words of conversations into prompts (see `encoders.prompts`).

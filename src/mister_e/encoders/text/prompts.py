@@ -94,7 +94,7 @@ def prompts(
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         room = max_tokens - (0 if history or turns_per_prompt > 1 else len(head))
         room = min(room, max_prompt_tokens - len(head)) - len(marks.end)
-        turns = [(*one[: max(1, room)], *marks.end) for one in ids]
+        turns = [(*tokens[: max(1, room)], *marks.end) for tokens in ids]
         first = 0
         while first < len(turns):
             last = first + 1
