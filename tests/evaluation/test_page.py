@@ -112,7 +112,7 @@ def test_the_page_is_whole_names_its_style_and_loads_nothing(made):
 def test_parts_that_a_model_lacks_are_left_out(made):
     page = render(evaluation(made, 5, split="validation", experts=False))
     Tags(page)
-    for heading in ("Experts", "Whom the gate trusts", "Kinds of conversation", "ensemble", "±", "this run"):
+    for heading in ("Experts", "Gate weights", "Kinds of conversation", "ensemble", "±", "this run"):
         assert heading not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     assert "which flatters it here" in page
     parts = render(evaluation(made, 5, ids="Ses05F_impro{}"))

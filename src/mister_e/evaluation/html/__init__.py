@@ -1,4 +1,4 @@
-"""An evaluation as one page that opens anywhere, offline."""
+"""An evaluation as one HTML page that opens offline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment
 
 from mister_e.analysis.html.assets import asset, digest, environment, palette
-from mister_e.evaluation.gate_statistics import GateStatistics
+from mister_e.evaluation.gate_statistics import GateStatistics, GateSummary
 from mister_e.evaluation.summary import Evaluation
 from mister_e.experts import EXPERTS
 from mister_e.metrics.reliability import DRAWN, Reliability
@@ -21,15 +21,15 @@ _GROUPS = {
     "all": "all turns",
     "right": "where the mixture is right",
     "wrong": "where it is wrong",
-    "complete": "where all experts judged",
+    "complete": "where all experts have a prediction",
 }
 
-#: Side of the square of the reliability plot, in its own units.
+#: Side of the square reliability plot, in units of its SVG.
 _SIDE = 300
 
 
 def render(evaluation: Evaluation) -> str:
-    """Self-contained HTML page of an evaluation: no script, nothing loaded from anywhere.
+    """Self-contained HTML page of an evaluation, without scripts and without anything to load.
 
     :param evaluation: of one split in one mode.
     :return: the page.
@@ -47,13 +47,13 @@ def render(evaluation: Evaluation) -> str:
             card=evaluation.first,
             rows=evaluation.rows,
             notes=[*(evaluation.choice.lines() if evaluation.choice else ()), *evaluation.notes],
-            shares=evaluation.confusion / np.maximum(evaluation.confusion.sum(1, keepdims=True), 1),
-            curves=[_curve(one) for one in evaluation.reliability],
+            fractions=evaluation.confusion / np.maximum(evaluation.confusion.sum(1, keepdims=True), 1),
+            curves=[_curve(reliability) for reliability in evaluation.reliability],
             bins=_bins(evaluation.reliability[1]),
-            trust=_trust(evaluation.gate),
+            gate_rows=_gate_rows(evaluation.gate),
             experts=EXPERTS,
-            model=_facts(evaluation.model),
-            rules=_rules(evaluation),
+            model=_metadata(evaluation.model),
+            protocol_rows=_protocol_rows(evaluation),
             side=_SIDE,
             drawn=DRAWN,
         )
@@ -76,7 +76,7 @@ def _environment() -> Environment:
 
 
 def _curve(reliability: Reliability) -> list[tuple[str, str]]:
-    """Places of the bins in the plot."""
+    """Points of the reliability curve in the plot: x and y of each bin."""
     return [
         (f"{_SIDE * confidence / turns:.1f}", f"{_SIDE * (1 - right / turns):.1f}")
         for turns, confidence, right in reliability.sums.tolist()
@@ -85,38 +85,38 @@ def _curve(reliability: Reliability) -> list[tuple[str, str]]:
 
 
 def _bins(reliability: Reliability) -> list[dict[str, Any]]:
-    """Rows of the reliability table, with each bin's share of the turns for its bar."""
+    """Rows of the reliability table, with the height of each bin's bar."""
     rows: list[dict[str, Any]] = reliability.to_json()["bins"]
-    most = max(row["turns"] for row in rows)
-    return [{**row, "height": f"{56 * row['turns'] / most:.1f}"} for row in rows]
+    max_turns = max(row["turns"] for row in rows)
+    return [{**row, "height": f"{56 * row['turns'] / max_turns:.1f}"} for row in rows]
 
 
-def _trust(gate: GateStatistics | None) -> list[tuple[str, int | None, Any]]:
-    """Rows of the gate's table: its name, the position of the label it is about, and the trust."""
+def _gate_rows(gate: GateStatistics | None) -> list[tuple[str, int | None, GateSummary]]:
+    """Rows of the gate's table: name, position of the label (None = not of one label), and weights."""
     if gate is None:
         return []
-    groups = [(_GROUPS[name], None, trust) for name, trust in gate.groups.items()]
-    return [*groups, *((name, i, trust) for i, (name, trust) in enumerate(gate.classes.items()))]
+    groups = [(_GROUPS[name], None, summary) for name, summary in gate.groups.items()]
+    return [*groups, *((name, i, summary) for i, (name, summary) in enumerate(gate.classes.items()))]
 
 
-def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Facts of the model as text."""
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata of the model as text."""
     return {
-        name: " · ".join(f"{field} {_plain(one)}" for field, one in value.items())
+        name: " · ".join(f"{field} {_text(inner)}" for field, inner in value.items())
         if isinstance(value, Mapping)
-        else _plain(value)
-        for name, value in facts.items()
+        else _text(value)
+        for name, value in metadata.items()
     }
 
 
-def _plain(value: Any) -> str:
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _rules(evaluation: Evaluation) -> dict[str, str]:
-    """The protocol as text."""
+def _protocol_rows(evaluation: Evaluation) -> dict[str, str]:
+    """The protocol as text, by name."""
     protocol = evaluation.protocol
-    rules = {
+    rows = {
         "corpus": f"{protocol.corpus.name}: {protocol.corpus.description}",
         "labels": ", ".join(protocol.corpus.labels),
         "scored on": protocol.split,
@@ -124,19 +124,19 @@ def _rules(evaluation: Evaluation) -> dict[str, str]:
         "shown to the model": protocol.mode,
     }
     if protocol.seeds:
-        rules["seeds"] = ", ".join(str(seed) for seed in protocol.seeds)
+        rows["seeds"] = ", ".join(str(seed) for seed in protocol.seeds)
     if evaluation.choice is not None:
-        rules["taken as"] = ", ".join(
+        rows["class to label"] = ", ".join(
             f"{name}: {label}" if name != label else name for name, label in evaluation.choice.names.items()
         )
     if evaluation.test_scored is not None:
-        rules["test split scored with this run"] = _times(evaluation.test_scored)
-    rules["corpus table"] = f"SHA-256 {protocol.corpus_sha256[:16]}…"
-    for modality, facts in protocol.encoders.items():
-        name = facts["name"] or facts["kind"]
-        rules[f"{modality} embeddings"] = f"{name}, {facts['dim']} numbers, {facts['identity'][:16]}…"
-    rules["versions"] = ", ".join(f"{name} {number}" for name, number in protocol.versions.items())
-    return rules
+        rows["test split scored with this run"] = _times(evaluation.test_scored)
+    rows["corpus table"] = f"SHA-256 {protocol.corpus_sha256[:16]}…"
+    for modality, encoder in protocol.encoders.items():
+        name = encoder["name"] or encoder["kind"]
+        rows[f"{modality} embeddings"] = f"{name}, {encoder['dim']} numbers, {encoder['identity'][:16]}…"
+    rows["versions"] = ", ".join(f"{name} {number}" for name, number in protocol.versions.items())
+    return rows
 
 
 def _times(count: int) -> str:
