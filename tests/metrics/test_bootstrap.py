@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from mister_e.metrics.bootstrap import draws, intervals
+from mister_e.metrics.bootstrap import draws, intervals, metadata
 from mister_e.metrics.classification import confusion_matrix
 
 CLASSES = 3
@@ -44,6 +44,28 @@ def test_the_interval_is_what_whole_conversations_drawn_again_give():
     assert overall["weighted_f1"] == pytest.approx(np.percentile(weighted, [2.5, 97.5]))
     assert overall["accuracy"] == pytest.approx(np.percentile(accuracy, [2.5, 97.5]))
     assert of_classes == pytest.approx(np.percentile(each, [2.5, 97.5], axis=0).T)
+
+
+def test_a_lower_level_takes_the_percentiles_further_in_and_macro_f1_has_an_interval_too():
+    conversations = split(12)
+    macro = []
+    for drawn in np.concatenate(list(draws(12, resamples=60, seed=4))):
+        chosen = [pair for pair, times in zip(conversations, drawn, strict=True) for _ in range(times)]
+        labels, predictions = (np.concatenate(part) for part in zip(*chosen, strict=True))
+        options = {"labels": sorted(set(labels)), "zero_division": 0}
+        macro.append(100 * f1_score(labels, predictions, average="macro", **options))
+
+    overall, _ = intervals(counted(conversations), resamples=60, level=0.8, seed=4)
+
+    assert overall["macro_f1"] == pytest.approx(np.percentile(macro, [10, 90]))
+
+
+def test_conversations_are_drawn_alike_by_default_two_thousand_times_for_95_percent():
+    assert metadata() == {"unit": "conversation", "resamples": 2000, "level": 0.95, "seed": 0}
+    drawn = np.concatenate(list(draws(5)))
+    assert drawn.shape == (2000, 5)
+    assert drawn.mean(0) == pytest.approx([1] * 5, abs=0.1)
+    assert (drawn == 0).mean() == pytest.approx(0.8**5, abs=0.02)
 
 
 def test_as_many_conversations_are_drawn_as_there_are_whatever_the_chunks(monkeypatch):

@@ -95,6 +95,10 @@ def test_each_example_once_and_no_batch_over_budget():
     assert pads < 0.1
 
 
+def test_a_batch_may_cost_exactly_the_budget():
+    assert list(map(len, budgeted([10] * 6, budget=30, max_items=None, seed=0, epoch=0))) == [3, 3]
+
+
 def test_an_example_over_budget_is_alone():
     batches = budgeted([10, 500, 10], budget=100, max_items=None, seed=0, epoch=0)
     assert sorted(map(len, batches)) == [1, 2]
