@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Files: written atomically, and hashed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mister_e.errors import InputError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, renamed onto it when the block ends well.
+    """Yield a temporary path beside `path`, and rename it to `path` when the block ends without an error.
 
     Whatever interrupts the block (an error, Ctrl-C, kill), `path` stays as it was. A symbolic link
-    stays one: the file that it points to is replaced. What is no regular file (a pipe, a device)
-    cannot be replaced without destroying it: the block is given `path` itself to write to.
+    stays a link: the file that it points to is replaced. A pipe or a device cannot be replaced by a
+    rename: there the block gets `path` itself to write to.
 
-    :param path: the file to make or to replace.
+    :param path: the file to create or to replace.
     :raises InputError: the folder is missing or may not be written.
     """
     path = Path(path)
@@ -44,18 +44,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def is_special(path: Path) -> bool:
-    """Whether something is there that is neither a file nor a folder: a pipe, a device, a socket."""
+    """Whether `path` exists and is neither a file nor a folder: a pipe, a device, a socket."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all."""
+    """Write UTF-8 text atomically, see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def _temporary(path: Path, target: Path) -> Path:
-    """Make an empty file beside the target; errors name the path that was asked for."""
+    """Create an empty file beside the target; errors name `path`, as the caller gave it."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     except FileNotFoundError:
@@ -67,10 +67,11 @@ def _temporary(path: Path, target: Path) -> Path:
 
 
 def _refused(path: Path, error: OSError) -> InputError:
+    """Make the error for a path that cannot be written."""
     return InputError(f"{path}: cannot write there ({error.strerror}); choose another output")
 
 
 def sha256(path: Path) -> str:
-    """Hash a file."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""The emotions a model can tell, in their fixed order."""
+"""Label sets: names of classes in a fixed order, their synonyms and their colours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mister_e.errors import InputError
@@ -12,7 +12,10 @@ from mister_e.errors import InputError
 class LabelSet:
     """Label names in a fixed order; stored with every model and every result.
 
-    Integers are positions in this order and never leave a module: results carry names.
+    A class index is a position in this order, whatever the alphabet says. Results hold names, not indices.
+
+    :param names: the labels; at least two, all different.
+    :raises InputError: there are too few, one is empty, or one is there twice.
     """
 
     names: tuple[str, ...]
@@ -47,7 +50,7 @@ class LabelSet:
             raise InputError(f"unknown label {name!r}: this label set has {', '.join(self.names)}") from None
 
     def scores(self, probabilities: Sequence[float]) -> dict[str, float]:
-        """Name a row of class probabilities.
+        """Map labels to a row of class probabilities.
 
         :param probabilities: one number per label, in this order.
         :return: label to probability.
@@ -67,7 +70,7 @@ class LabelSet:
 #: Seven emotions of MELD, most frequent first: the label set of the bundled models.
 MELD_EMOTIONS = LabelSet(("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust"))
 
-#: Other names that corpora have for these emotions, in lower case.
+#: Other names of these emotions in corpora, in lower case.
 SYNONYMS: Mapping[str, str] = {
     "afraid": "fear",
     "ang": "anger",
@@ -93,24 +96,46 @@ SYNONYMS: Mapping[str, str] = {
 }
 
 
-def matching(name: str, labels: LabelSet) -> str | None:
-    """Find the label that another label set's name stands for, in upper or lower case.
+def match_label(name: str, labels: LabelSet) -> str | None:
+    """Find the label of a set that has the same meaning as a name; upper and lower case do not matter.
 
-    The same name first, then a synonym: `happy` is `joy`, and `joy` is `happy` where a model says so.
+    The same name is preferred to a synonym: `happy` is found for `happy`, and `joy` only without it.
 
-    :param name: as a corpus has it.
-    :param labels: to choose from.
-    :return: None = none of them, or several alike.
+    :param name: label of another set, such as that of a corpus.
+    :param labels: the labels to choose from.
+    :return: the label; None where none has the meaning, or several do.
     """
-    wanted = name.strip().lower()
+    name = name.strip().lower()
     for meaning in (str, lambda word: SYNONYMS.get(word, word)):
-        found = [label for label in labels if meaning(label.lower()) == meaning(wanted)]
-        if found:
-            return found[0] if len(found) == 1 else None
+        matches = [label for label in labels if meaning(label.lower()) == meaning(name)]
+        if matches:
+            return matches[0] if len(matches) == 1 else None
     return None
 
 
-#: One colour per emotion for tables, reports and plots: readable on white and on black.
+def match_names(
+    names: Iterable[str], labels: LabelSet, given: Mapping[str, str], source: str
+) -> dict[str, str]:
+    """Match the classes of data to labels: those that are given first, the others by `match_label`.
+
+    :param names: of the classes, as the data has them.
+    :param labels: to choose from.
+    :param given: class to label, where its name does not tell it.
+    :param source: what an error says that it is about.
+    :return: class to label, without those that no label stands for.
+    :raises InputError: a given class is not in the data, or its label not in the set.
+    """
+    names = list(names)
+    for name, label in given.items():
+        if name not in names:
+            raise InputError(f"{source}: has no class {name!r}; it has {', '.join(names) or 'none'}")
+        if label not in labels:
+            raise InputError(f"{name}={label}: {label!r} is no label; the labels are {', '.join(labels)}")
+    matched = {name: given.get(name) or match_label(name, labels) for name in names}
+    return {name: label for name, label in matched.items() if label is not None}
+
+
+#: One colour per emotion for tables, reports and plots; each is readable on white and on black.
 COLOURS: Mapping[str, str] = {
     "neutral": "#8a93a3",
     "joy": "#e0a100",

@@ -19,7 +19,7 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.prosody import STATISTICS
 from mister_e.conversation import Clip
 from mister_e.corpora import table
-from mister_e.labels import matching
+from mister_e.labels import match_label
 
 #: file, second it begins at in the sample, emotion, text, speaker.
 CLIPS = (
@@ -74,7 +74,7 @@ def one_by_one(pipeline, folder, mode):
     """What the model says of each clip alone: true label and scores of those whose emotion it knows."""
     found = []
     for name, _, emotion, text, _ in CLIPS:
-        label = matching(emotion, pipeline.labels)
+        label = match_label(emotion, pipeline.labels)
         audio = None if mode == "text-only" else Clip(str(folder / name))
         turn = Utterance(name, None if mode == "speech-only" else text, audio=audio)
         said = list(pipeline(Conversation(name, (turn,))))

@@ -106,6 +106,19 @@ def test_the_seven_emotions_keep_the_order_of_the_models(tmp_path):
     assert corpus.protocol.labels == MELD_EMOTIONS
 
 
+def test_labels_that_are_not_alphabetical_keep_their_order_on_disk(tmp_path):
+    names = ["sad", "afraid", "mad"]
+    data = frame(3, 4, label=["mad"] * 6 + ["sad"] * 2 + ["afraid"] * 4)
+    given = prepare(tmp_path, data, labels=names)
+    loaded = Corpus.load(given.folder)
+
+    assert [loaded.protocol.labels.index(name) for name in names] == [0, 1, 2]
+    assert loaded.metadata["labels"] == names
+    assert all(list(split["labels"]) == names for split in loaded.counts.values())
+    # without a list the most frequent label comes first, and not the first of the alphabet
+    assert list(prepare(tmp_path, data).protocol.labels) == ["mad", "afraid", "sad"]
+
+
 def test_an_empty_label_is_context(tmp_path):
     corpus = prepare(tmp_path, frame(3, 2, label=["calm", None, "glad", "", "calm", "glad"]))
     assert sum(turn.label is None for c in corpus.conversations() for turn in c) == 2

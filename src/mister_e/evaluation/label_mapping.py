@@ -10,7 +10,7 @@ import numpy as np
 
 from mister_e.errors import InputError
 from mister_e.inference.predictions import Predictions
-from mister_e.labels import LabelSet, matching
+from mister_e.labels import LabelSet, match_label
 from mister_e.metrics.classification import confusion_matrix, overall_scores
 
 
@@ -29,14 +29,14 @@ class LabelMap:
 
     @classmethod
     def of(cls, counts: Mapping[str, int], labels: LabelSet, source: str) -> LabelMap:
-        """Match classes by name, see `mister_e.labels.matching`.
+        """Match classes by name, see `mister_e.labels.match_label`.
 
         :param counts: class to number of turns.
         :param labels: labels of the model.
         :param source: name of the data, for an error.
         :raises InputError: no class is one of the model's.
         """
-        matched = {name: matching(name, labels) for name in counts}
+        matched = {name: match_label(name, labels) for name in counts}
         names = {name: label for name, label in matched.items() if label is not None}
         if not names:
             found = ", ".join(f"{name} ({count:,})" for name, count in counts.items())

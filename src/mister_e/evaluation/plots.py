@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mister_e.errors import MisterEError
 from mister_e.files import replacing
-from mister_e.metrics.reliability import DRAWN, Reliability
+from mister_e.metrics.reliability import MIN_PLOTTED_TURNS, Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def save_reliability(path: Path, before: Reliability, after: Reliability) -> Non
     upper.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle="--", label="perfect calibration")
     for reliability, name, style in ((before, "before", "o:"), (after, "after", "o-")):
         turns, confidence, right = reliability.sums.T
-        filled = turns >= DRAWN
+        filled = turns >= MIN_PLOTTED_TURNS
         upper.plot(
             confidence[filled] / turns[filled],
             right[filled] / turns[filled],

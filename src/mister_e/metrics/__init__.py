@@ -1,4 +1,4 @@
-"""Scores of predictions: arrays in, numbers out."""
+"""Scores of predictions, with intervals and calibration error: arrays in, numbers out."""
 
 from __future__ import annotations
 

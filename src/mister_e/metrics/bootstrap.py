@@ -1,4 +1,8 @@
-"""How sure a score is: intervals from conversations drawn again, whole, for turns of one hang together."""
+"""Confidence intervals of scores: the percentile bootstrap over whole conversations.
+
+Whole conversations are resampled, because their turns are not independent: an interval over single turns
+would be too narrow (cluster bootstrap; Efron and Tibshirani 1993, chapter 13 for percentile intervals).
+"""
 
 from __future__ import annotations
 
@@ -10,30 +14,34 @@ from numpy.typing import NDArray
 
 from mister_e.metrics.classification import class_scores, overall_scores
 
+#: Resamples: enough for the 2.5 % percentile, which then rests on 50 of them.
 RESAMPLES = 2000
+
+#: Fraction of the resampled scores inside an interval.
 LEVEL = 0.95
 
-#: Draws held in memory at once.
+#: Numbers of the matrix of draws held in memory at once (32 MB of int64).
 _CHUNK = 4_000_000
 
 Interval = tuple[float, float]
 
 
 def metadata(unit: str = "conversation") -> dict[str, Any]:
-    """How the intervals are made, to be stored with them.
+    """Describe how the intervals are computed, to be stored with them.
 
-    :param unit: what is drawn again, whole.
+    :param unit: what is resampled as a whole.
+    :return: JSON-ready dict.
     """
     return {"unit": unit, "resamples": RESAMPLES, "level": LEVEL, "seed": 0}
 
 
 def draws(conversations: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.int64]]:
-    """Draw as many conversations as there are, with replacement, again and again.
+    """Draw resamples: as many conversations as there are, with replacement.
 
-    :param conversations: K.
-    :param resamples: how many times.
+    :param conversations: number of conversations K.
+    :param resamples: number of resamples.
     :param seed: of the draws.
-    :return: how often each conversation was drawn, a few resamples at a time: `[R, K]`.
+    :return: how often each conversation was drawn, some resamples R at a time: int64 `[R, K]`.
     """
     random = np.random.default_rng(seed)
     step = max(1, _CHUNK // conversations)
@@ -51,26 +59,27 @@ def intervals(
 ) -> tuple[dict[str, Interval], list[Interval]]:
     """Percentile intervals of every score.
 
-    A resample is a sum of the conversations' counts, so all of them are one product of matrices. The
-    calibration error has none: it is a distance, which drawing again makes larger.
+    The counts of a resample are a weighted sum of the conversations' counts, so all resamples are one
+    matrix product. The calibration error has no interval here: it is a sum of absolute values, which
+    resampling biases upwards.
 
-    :param confusions: of each conversation `[K, C, C]`, at least two.
-    :param resamples: how many.
-    :param level: share of the resamples inside.
+    :param confusions: confusion matrix of each conversation `[K, C, C]`, at least two.
+    :param resamples: number of resamples.
+    :param level: fraction of the resamples inside the interval.
     :param seed: of the draws.
-    :return: low and high of each of `OVERALL`, and of each class's F1; 0 to 100.
+    :return: low and high of each of `OVERALL`, then of each class's F1; 0 to 100.
     """
     conversations, classes = confusions.shape[:2]
     flat = confusions.reshape(conversations, -1).astype(np.float64)
     overall: list[dict[str, NDArray[np.float64]]] = []
-    each = []
+    f1 = []
     for drawn in draws(conversations, resamples=resamples, seed=seed):
         sums = (drawn.astype(np.float64) @ flat).reshape(-1, classes, classes)
         overall.append(overall_scores(sums))
-        each.append(class_scores(sums)["f1"])
+        f1.append(class_scores(sums)["f1"])
     named = {name: np.concatenate([part[name] for part in overall]) for name in overall[0]}
-    edges = [50 * (1 - level), 50 * (1 + level)]
-    of_classes = np.percentile(np.concatenate(each), edges, axis=0).T
+    edges = [50 * (1 - level), 50 * (1 + level)]  # percentiles that leave out equal tails
+    of_classes = np.percentile(np.concatenate(f1), edges, axis=0).T
     return (
         {name: _interval(np.percentile(values, edges)) for name, values in named.items()},
         [_interval(row) for row in of_classes],

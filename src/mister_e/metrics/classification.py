@@ -1,4 +1,4 @@
-"""Scores of predictions; weighted F1 first, as the field reports it."""
+"""Classification scores: F1 weighted by class, accuracy, macro F1, and those of each class."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from mister_e.metrics.reliability import BINS, Reliability
 
-#: Scores of a whole split in the order they are reported, each 0 to 100.
+#: Scores of a whole split in the order of reports, each 0 to 100; the field reports weighted F1.
 OVERALL = ("weighted_f1", "accuracy", "macro_f1")
 
 Floats = NDArray[np.float64]
 
 
 def weighted_f1(labels: Sequence[int], predictions: Sequence[int]) -> float:
-    """Mean of the classes' F1, weighted by how often each class is true; 0 to 100.
+    """Mean of the classes' F1, weighted by how many turns each class truly has; 0 to 100.
 
     :param labels: true classes, N.
     :param predictions: predicted classes, N.
@@ -33,21 +33,24 @@ def class_f1(labels: Sequence[int], predictions: Sequence[int], classes: int) ->
     """
     from sklearn.metrics import f1_score
 
-    each = f1_score(labels, predictions, average=None, labels=range(classes), zero_division=0)
-    return [100 * float(score) for score in each]
+    scores = f1_score(labels, predictions, average=None, labels=range(classes), zero_division=0)
+    return [100 * float(score) for score in scores]
 
 
 def expected_calibration_error(probabilities: Floats, labels: Sequence[int], *, bins: int = BINS) -> float:
-    """How far confidence is from accuracy, over bins of equal width (Guo et al. 2017); 0 to 1.
+    """Mean distance of confidence and accuracy over bins of confidence, 0 to 1.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
 
     :param probabilities: `[N, C]`.
     :param labels: true classes, N.
+    :param bins: number of bins of equal width.
     """
     return Reliability.of(probabilities, np.asarray(labels), bins=bins).error
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Turns by true class (row) and predicted class (column), `[C, C]`.
+    """Count turns by true class (row) and predicted class (column), `[C, C]`.
 
     :param labels: true classes `[N]`.
     :param predictions: predicted classes `[N]`.
@@ -58,18 +61,18 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
 
 
 def class_scores(confusion: ArrayLike) -> dict[str, Floats]:
-    """Precision, recall and F1 of each class, 0 to 100; 0 where nothing was there to divide by.
+    """Precision, recall and F1 of each class, 0 to 100; 0 where the divisor is 0.
 
     :param confusion: counts `[..., C, C]`, true by predicted.
     :return: `precision`, `recall` and `f1`, each `[..., C]`.
     """
     counts = np.asarray(confusion, np.float64)
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    correct = np.diagonal(counts, axis1=-2, axis2=-1)
     true, predicted = counts.sum(-1), counts.sum(-2)
     return {
-        "precision": 100 * _share(right, predicted),
-        "recall": 100 * _share(right, true),
-        "f1": 100 * _share(2 * right, true + predicted),
+        "precision": 100 * _ratio(correct, predicted),
+        "recall": 100 * _ratio(correct, true),
+        "f1": 100 * _ratio(2 * correct, true + predicted),
     }
 
 
@@ -77,20 +80,20 @@ def overall_scores(confusion: ArrayLike) -> dict[str, Floats]:
     """Scores of a whole split, or of many at once.
 
     :param confusion: counts `[..., C, C]`, true by predicted.
-    :return: the names of `OVERALL`, each `[...]`, 0 to 100; macro F1 is over the classes that are there.
+    :return: the names of `OVERALL`, each `[...]`, 0 to 100; macro F1 is the mean over the classes that occur.
     """
     counts = np.asarray(confusion, np.float64)
     true = counts.sum(-1)
     f1 = class_scores(counts)["f1"]
     return {
-        "weighted_f1": _share((f1 * true).sum(-1), true.sum(-1)),
-        "accuracy": 100 * _share(np.trace(counts, axis1=-2, axis2=-1), true.sum(-1)),
-        "macro_f1": _share((f1 * (true > 0)).sum(-1), (true > 0).sum(-1)),
+        "weighted_f1": _ratio((f1 * true).sum(-1), true.sum(-1)),
+        "accuracy": 100 * _ratio(np.trace(counts, axis1=-2, axis2=-1), true.sum(-1)),
+        "macro_f1": _ratio((f1 * (true > 0)).sum(-1), (true > 0).sum(-1)),
     }
 
 
-def _share(part: Floats, whole: ArrayLike) -> Floats:
-    """Divide; 0 where there is nothing to divide by."""
+def _ratio(part: Floats, whole: ArrayLike) -> Floats:
+    """Divide; 0 where the divisor is 0."""
     whole = np.asarray(whole, np.float64)
-    share: Floats = np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
-    return share
+    ratio: Floats = np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+    return ratio

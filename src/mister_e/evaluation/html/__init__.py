@@ -14,7 +14,7 @@ from mister_e.analysis.html.assets import asset, digest, environment, palette
 from mister_e.evaluation.gate_statistics import GateStatistics, GateSummary
 from mister_e.evaluation.summary import Evaluation
 from mister_e.experts import EXPERTS
-from mister_e.metrics.reliability import DRAWN, Reliability
+from mister_e.metrics.reliability import MIN_PLOTTED_TURNS, Reliability
 from mister_e.metrics.summary import mean_std_text
 
 _GROUPS = {
@@ -55,7 +55,7 @@ def render(evaluation: Evaluation) -> str:
             model=_metadata(evaluation.model),
             protocol_rows=_protocol_rows(evaluation),
             side=_SIDE,
-            drawn=DRAWN,
+            drawn=MIN_PLOTTED_TURNS,
         )
     )
     return page
@@ -80,7 +80,7 @@ def _curve(reliability: Reliability) -> list[tuple[str, str]]:
     return [
         (f"{_SIDE * confidence / turns:.1f}", f"{_SIDE * (1 - right / turns):.1f}")
         for turns, confidence, right in reliability.sums.tolist()
-        if turns >= DRAWN
+        if turns >= MIN_PLOTTED_TURNS
     ]
 
 
