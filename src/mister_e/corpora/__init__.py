@@ -9,7 +9,7 @@ from mister_e.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mister_e.corpora import checks, clips, table
-    from mister_e.corpora.releases import iemocap, meld, mosi
+    from mister_e.corpora.releases import emorynlp, iemocap, meld, mosi
     from mister_e.corpora.store import Corpus
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Row",
     "checks",
     "clips",
+    "emorynlp",
     "iemocap",
     "meld",
     "mosi",
@@ -33,6 +34,7 @@ __getattr__ = lazy_names(
         "Corpus": "store",
         "checks": "checks",
         "clips": "clips",
+        "emorynlp": "releases.emorynlp",
         "iemocap": "releases.iemocap",
         "meld": "releases.meld",
         "mosi": "releases.mosi",

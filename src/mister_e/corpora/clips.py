@@ -1,4 +1,8 @@
-"""Labelled clips: recordings of one turn each, and a `manifest.csv` that says what they express."""
+"""Labelled clips: recordings of one turn each, and a `manifest.csv` that says what they express.
+
+`prepare` makes a corpus of them; `mister_e.evaluation.labelled` scores a model on the folder as it lies. Both
+read the manifest with `read_manifest`, and split by the same whole voices.
+"""
 
 from __future__ import annotations
 
@@ -7,146 +11,202 @@ import io
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from mister_e.audio.format import LONGEST
-from mister_e.conversation import Clip, Conversation, Utterance
-from mister_e.corpora.base import Protocol
+import numpy as np
+
+from mister_e.audio.decode import probe
+from mister_e.corpora import build
+from mister_e.corpora.base import SPLITS, Protocol, Row
+from mister_e.corpora.store import Corpus
 from mister_e.errors import InputError
-from mister_e.files import sha256
-from mister_e.labels import LabelSet
+from mister_e.labels import MELD_EMOTIONS, LabelSet, match_names
 
 MANIFEST = "manifest.csv"
 
 _REQUIRED = ("file", "emotion")
-#: Failures that a note names.
-_NAMED = 5
+_COLUMNS = (*_REQUIRED, "text", "speaker", "seconds")
+#: Fraction of the voices that validation, and test, each get.
+_HELD_OUT = 0.15
 
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """A row of a manifest.
+    """A clip of a manifest, or a piece of one.
 
     :param line: of the manifest, 1-based.
     :param file: path inside the folder.
-    :param emotion: as the manifest has it.
+    :param emotion: as the manifest has it; None = unlabelled.
     :param text: what is said; None = not told.
-    :param voice: who is heard, for the bootstrap alone; None = not told.
+    :param voice: who is heard, to split and to draw by whole voices alone; None = not told.
+    :param seconds: length of the file; None = not told.
+    :param stretch: first and last second of a piece; None = all of the file.
     """
 
     line: int
     file: str
-    emotion: str
-    text: str | None
-    voice: str | None
+    emotion: str | None
+    text: str | None = None
+    voice: str | None = None
+    seconds: float | None = None
+    stretch: tuple[float, float] | None = None
+
+    @property
+    def id(self) -> str:
+        """Its file, and where a piece begins."""
+        return self.file if self.stretch is None else f"{self.file}#{self.stretch[0]:g}"
 
 
-@dataclass(frozen=True)
-class Clips:
-    """A folder of labelled clips; each is a conversation of its own.
+def cut(
+    clips: Sequence[LabelledClip], folder: Path, piece_seconds: float | None, max_pieces: int | None = None
+) -> list[LabelledClip]:
+    """Cut clips to whole pieces of one length, whose words are not known; what is over is left out.
 
-    :param folder: holds `manifest.csv` with the columns `file` and `emotion`, and if need be `text` and
-        `speaker`; other columns are not read.
-    :param rows: of the manifest; the clips of one voice stand together.
-    :param together: whether all clips count as cut from one recording: the voices, room and microphone of the
-        folder are what sound is taken relative to. False = each is a recording of its own.
-    :param failed: what could not be read so far.
+    :param clips: of a manifest.
+    :param folder: holds the files, whose length is looked up where the manifest does not tell it.
+    :param piece_seconds: length of a piece; None = leave them whole.
+    :param max_pieces: of one clip; None = as many as it has.
     """
-
-    folder: Path
-    rows: Sequence[LabelledClip] = field(repr=False)
-    together: bool = True
-    failed: list[str] = field(default_factory=list, repr=False)
-
-    @classmethod
-    def load(cls, folder: Path, *, together: bool = True) -> Clips:
-        """Read and check the manifest; no clip is opened.
-
-        :raises InputError: names file, line and field of what is wrong.
-        """
-        rows = _rows(folder)
-        places: dict[str | None, int] = {}
-        for row in rows:
-            places.setdefault(row.voice, len(places))
-        return cls(folder, sorted(rows, key=lambda row: places[row.voice]), together)
-
-    @property
-    def source(self) -> str:
-        """The manifest."""
-        return str(self.folder / MANIFEST)
-
-    @property
-    def protocol(self) -> Protocol:
-        """Names of the classes, the most frequent first."""
-        name = self.folder.resolve().name
-        spoken = sum(row.text is not None for row in self.rows)
-        how = "heard relative to all of them" if self.together else "each heard as a recording of its own"
-        what = f"{len(self.rows):,} clips, {spoken:,} of them with words, {how}"
-        return Protocol(name, "clips", LabelSet(tuple(self.counts)), f"The emotions of {MANIFEST}: {what}.")
-
-    @property
-    def split(self) -> str:
-        """All of them."""
-        return "all"
-
-    @property
-    def sha256(self) -> str:
-        """Of the manifest."""
-        return sha256(self.folder / MANIFEST)
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Emotion to clips, the most frequent first."""
-        return dict(Counter(row.emotion for row in self.rows).most_common())
-
-    @property
-    def voices(self) -> Mapping[str, str] | None:
-        """File to who is heard."""
-        told = {row.file: row.voice for row in self.rows if row.voice is not None}
-        return told or None
-
-    @property
-    def notes(self) -> list[str]:
-        """The clips that could not be read so far."""
-        if not self.failed:
-            return []
-        rest = len(self.failed) - _NAMED
-        more = [f"{rest} more clips could not be read"] if rest > 0 else []
-        return [*(f"left out: {failure}" for failure in self.failed[:_NAMED]), *more]
-
-    def turns(self, labels: Collection[str]) -> int:
-        """Clips of these emotions."""
-        return sum(row.emotion in labels for row in self.rows)
-
-    def conversations(self, labels: Collection[str], *, sound: bool = True) -> Iterator[Conversation]:
-        """Read the clips of some emotions, one at a time; one that cannot be read is noted and left out.
-
-        :raises InputError: none can be read.
-        """
-        self.failed.clear()
-        given = 0
-        for row in self.rows:
-            if row.emotion not in labels:
-                continue
-            try:
-                # silence before the speech is cut off, and then so much is heard
-                whole = Clip(str(self.folder / row.file), 0.0, 2 * LONGEST)
-                audio = Clip(whole.source, samples=whole.load()) if sound else None
-            except InputError as error:
-                self.failed.append(f"{self.source}, line {row.line}: {error}")
-                continue
-            given += 1
-            turn = Utterance(row.file, row.text, audio=audio, label=row.emotion)
-            yield Conversation(row.file, (turn,))
-        if not given and self.failed:
-            raise InputError(f"none of {len(self.failed):,} clips could be read; the first: {self.failed[0]}")
+    if piece_seconds is None:
+        return list(clips)
+    pieces = []
+    for clip in clips:
+        seconds = clip.seconds
+        if seconds is None:
+            seconds = probe(folder / clip.file).duration or 0.0
+        count = int(seconds / piece_seconds)
+        for number in range(count if max_pieces is None else min(count, max_pieces)):
+            start = piece_seconds * number
+            pieces.append(replace(clip, text=None, stretch=(start, start + piece_seconds)))
+    if not pieces:
+        raise InputError(f"{folder / MANIFEST}: no clip is {piece_seconds:g} s long; take a shorter piece")
+    return pieces
 
 
-def _rows(folder: Path) -> list[LabelledClip]:
-    """Read the rows of the manifest."""
+def split_by_voice(clips: Sequence[LabelledClip], seed: int = 0) -> dict[str, str]:
+    """Split clips 70 : 15 : 15 by whole voices.
+
+    :param clips: all of a manifest, after `cut` and whatever their emotion: the split is by the voices that
+        are there. Where no voices are told, each file is a voice of its own.
+    :param seed: which voices go where.
+    :return: file to one of `SPLITS`.
+    :raises InputError: there are fewer than three voices.
+    """
+    voices: list[str] = sorted({clip.voice or clip.file for clip in clips})
+    if len(voices) < len(SPLITS):
+        raise InputError(f"{len(voices)} voices cannot be split in three: add clips of other speakers")
+    np.random.default_rng(seed).shuffle(voices)
+    held = max(1, round(_HELD_OUT * len(voices)))
+    place = dict.fromkeys(voices, "train")
+    place |= dict.fromkeys(voices[:held], "test") | dict.fromkeys(voices[held : 2 * held], "validation")
+    return {clip.file: place[clip.voice or clip.file] for clip in clips}
+
+
+def prepare(
+    src: str | Path,
+    out: str | Path,
+    *,
+    labels: Sequence[str] = (),
+    label_names: Mapping[str, str] | None = None,
+    piece_seconds: float | None = None,
+    max_pieces: int | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    **options: Any,
+) -> Corpus:
+    """Prepare a folder of labelled clips: each is a conversation of one turn, split by whole voices.
+
+    Emotions are matched to labels by name (`happy` is `joy`); clips of other emotions are left out. Who is
+    heard decides the split and is dropped: the corpus does not hold it.
+
+    :param src: holds `manifest.csv` with the columns `file` and `emotion`, and if known `text`, `speaker` and
+        `seconds`.
+    :param out: the corpus folder to write.
+    :param labels: in their order; none = those of MELD.
+    :param label_names: emotion of the manifest to label, where the name does not tell it.
+    :param piece_seconds: cut clips to pieces of this length, whose words are not known; None = whole clips.
+        For long clips beside short ones, so that length does not tell the corpus.
+    :param max_pieces: of one clip; None = as many as it has whole ones.
+    :param seed: which voices go into which split.
+    :param name: name of the protocol; default: that of the folder.
+    :param options: those of `mister_e.corpora.build.prepare`.
+    :raises InputError: the manifest is not as expected; the message names the line.
+    """
+    src = Path(src)
+    label_set = LabelSet(tuple(labels)) if labels else MELD_EMOTIONS
+    title = name or src.resolve().name
+    what = f"The emotions of {MANIFEST} as {', '.join(label_set)}, split 70 : 15 : 15 by voice (seed {seed})"
+    pieces = "" if piece_seconds is None else f", in pieces of {piece_seconds:g} s"
+    protocol = Protocol(title, "clips", label_set, f"{what}{pieces}.")
+
+    def read(
+        src: Path, protocol: Protocol, *, validate_on: str | None = None, repairs: list[str]
+    ) -> list[Row]:
+        if validate_on is not None:
+            raise InputError("clips are validated on voices of their own; leave out validate_on")
+        whole = read_manifest(src)
+        clips = cut(whole, src, piece_seconds, max_pieces)
+        if piece_seconds is not None:
+            repairs.append(
+                f"{len(whole):,} clips cut to {len(clips):,} pieces of {piece_seconds:g} s, the rest left out"
+            )
+        if all(clip.voice is None for clip in clips):
+            repairs.append(f"{MANIFEST} has no column speaker: split by clip, one voice may be in two splits")
+        splits = split_by_voice(clips, seed)
+        return [
+            Row(
+                clip.id,
+                0,
+                clip.id,
+                clip.text,
+                None,
+                None,
+                label,
+                splits[clip.file],
+                clip.file,
+                stretch=clip.stretch,
+            )
+            for clip, label in _labels_of(clips, protocol.labels, label_names or {}, src, repairs)
+        ]
+
+    return build.prepare(src, out, read, protocol, sources=(MANIFEST,), **options)
+
+
+def _labels_of(
+    clips: Sequence[LabelledClip],
+    labels: LabelSet,
+    given: Mapping[str, str],
+    src: Path,
+    repairs: list[str],
+) -> list[tuple[LabelledClip, str]]:
+    """Give the clips whose emotion is a label; note the others."""
+    counts = Counter(clip.emotion for clip in clips if clip.emotion is not None)
+    names = match_names(counts, labels, given, f"{src / MANIFEST}")
+    left = {name: count for name, count in counts.most_common() if name not in names}
+    if left:
+        listed = ", ".join(f"{name} ({count:,})" for name, count in left.items())
+        repairs.append(f"no label stands for {listed}: these clips are left out")
+    unlabelled = sum(clip.emotion is None for clip in clips)
+    if unlabelled:
+        repairs.append(f"{unlabelled:,} clips without an emotion are left out")
+    return [
+        (clip, names[clip.emotion]) for clip in clips if clip.emotion is not None and clip.emotion in names
+    ]
+
+
+def read_manifest(folder: Path) -> list[LabelledClip]:
+    """Read and check the manifest of a folder; no clip is opened.
+
+    :param folder: holds `manifest.csv`, see `prepare`.
+    :return: its rows, in their order.
+    :raises InputError: names file, line and field of what is wrong.
+    """
     path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{path}: missing; expected a folder of clips with a manifest (file, emotion)")
     data = path.read_bytes()
     try:
         text = data.decode("utf-8-sig")
@@ -175,30 +235,29 @@ def _rows(folder: Path) -> list[LabelledClip]:
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
     if not rows:
-        raise InputError(f"{path}: has no rows below its columns: no clip to score")
+        raise InputError(f"{path}: has no rows below its columns: no clip")
     _check(rows, path)
-    emotions = {row.emotion for row in rows}
-    if len(emotions) < 2:
-        raise InputError(
-            f"{path}: every clip is {rows[0].emotion}: nothing to tell apart; two classes are needed"
-        )
     return rows
 
 
 def _row(cells: Mapping[str, str], line: int, folder: Path) -> LabelledClip:
     """Check the cells of one clip."""
     where = f"{folder / MANIFEST}, line {line}"
-    own = {name: cells.get(name, "").strip() for name in ("file", "emotion", "text", "speaker")}
-    for name in _REQUIRED:
-        if not own[name]:
-            raise InputError(f"{where}: {name} is empty; fill it, or take the row out")
+    own = {name: (cells.get(name) or "").strip() for name in _COLUMNS}
+    if not own["file"]:
+        raise InputError(f"{where}: file is empty; fill it, or take the row out")
     file = own["file"]
     parts = re.split(r"[/\\]", file)
     if Path(file).is_absolute() or ".." in parts or ":" in parts[0] or "\0" in file:
         raise InputError(f"{where}: file {file!r} leaves the folder; give a path inside {folder}")
     if not (folder / file).is_file():
         raise InputError(f"{where}: file {file!r} is not there; expected {folder / file}")
-    return LabelledClip(line, file, own["emotion"], own["text"] or None, own["speaker"] or None)
+    try:
+        seconds = float(own["seconds"]) if own["seconds"] else None
+    except ValueError:
+        raise InputError(f"{where}: seconds is {own['seconds']!r}, expected a number") from None
+    emotion, text, voice = (own[name] or None for name in ("emotion", "text", "speaker"))
+    return LabelledClip(line, file, emotion, text, voice, seconds)
 
 
 def _check(rows: Sequence[LabelledClip], path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -131,6 +131,26 @@ class Corpus:
             path = self.audio_root / row["audio"]
             audio = Clip(str(path), row["clip_start"] or 0.0, row["clip_end"])
         return Utterance(row["id"], row["text"], row["start"], row["end"], None, audio, row["label"], custom)
+
+
+def find_corpus(name: str, folders: Sequence[Path]) -> Corpus:
+    """Load a corpus by its name.
+
+    :param name: of its folder.
+    :param folders: each is the corpus itself, or holds it in a folder of that name.
+    :raises InputError: it is in none of them, or in several.
+    """
+    places = [folder / name for folder in folders if (folder / name / METADATA).is_file()]
+    places += [f for f in folders if f.resolve().name == name and (f / METADATA).is_file()]
+    found = list({place.resolve(): place for place in places}.values())
+    if not found:
+        raise InputError(
+            f"there is no prepared corpus {name!r} in {', '.join(map(str, folders))}: make it with mister-e"
+            " prepare in a folder of that name, and give the folder around it with --data"
+        )
+    if len(found) > 1:
+        raise InputError(f"the corpus {name!r} is there twice: {found[0]} and {found[1]}; leave one of them")
+    return Corpus.load(found[0])
 
 
 def write(folder: Path, table: pl.DataFrame, metadata: Mapping[str, Any]) -> Corpus:

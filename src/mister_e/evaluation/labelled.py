@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol as TypingProtocol
 
-from mister_e.conversation import Conversation
+from mister_e.audio.format import LONGEST
+from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.corpora.base import SPLITS, Protocol
-from mister_e.corpora.clips import MANIFEST, Clips
+from mister_e.corpora.clips import MANIFEST, LabelledClip, cut, read_manifest, split_by_voice
 from mister_e.corpora.store import METADATA, Corpus
 from mister_e.errors import InputError
+from mister_e.files import sha256
+from mister_e.labels import LabelSet
+
+#: Failures that a note names.
+_NAMED = 5
 
 
 class Labelled(TypingProtocol):
@@ -119,12 +125,151 @@ class CorpusSplit:
         return table.filter(table["split"] == self.split)["label"].to_list()
 
 
-def read_labelled(folder: Path, split: str | None = None, *, alone: bool = False) -> Labelled:
+@dataclass(frozen=True)
+class Clips:
+    """A folder of labelled clips that a model is scored on; each is a conversation of its own.
+
+    :param folder: holds `manifest.csv`, see `mister_e.corpora.clips.prepare`.
+    :param rows: of the manifest, with an emotion; the clips of one voice stand together.
+    :param together: whether all clips count as cut from one recording: the voices, room and microphone of the
+        folder are what sound is taken relative to. False = each is a recording of its own.
+    :param split: which of its voices are scored, "train", "validation" or "test"; "all" = all of them.
+    :param unlabelled: clips that have no emotion.
+    :param failed: what could not be read so far.
+    """
+
+    folder: Path
+    rows: Sequence[LabelledClip] = field(repr=False)
+    together: bool = True
+    split: str = "all"
+    unlabelled: int = 0
+    failed: list[str] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        together: bool = True,
+        split: str | None = None,
+        piece_seconds: float | None = None,
+        max_pieces: int | None = None,
+    ) -> Clips:
+        """Read and check the manifest; no clip is opened.
+
+        :param folder: holds the manifest.
+        :param together: see the class.
+        :param split: which voices; None = all.
+        :param piece_seconds: see `mister_e.corpora.clips.cut`, as well as `max_pieces`.
+        :raises InputError: names file, line and field of what is wrong.
+        """
+        every = cut(read_manifest(folder), folder, piece_seconds, max_pieces)
+        clips = every
+        if split is not None:
+            if split not in SPLITS:
+                raise InputError(f"there is no split {split!r}: the splits are {', '.join(SPLITS)}")
+            try:
+                splits = split_by_voice(every)
+            except InputError as error:
+                raise InputError(f"{folder / MANIFEST}: {error}") from None
+            clips = [clip for clip in every if splits[clip.file] == split]
+        rows = [clip for clip in clips if clip.emotion is not None]
+        if not rows:
+            where = "" if split is None else f" of the split {split}"
+            raise InputError(f"{folder / MANIFEST}: no clip{where} has an emotion: nothing to score")
+        places: dict[str | None, int] = {}
+        for row in rows:
+            places.setdefault(row.voice, len(places))
+        ordered = sorted(rows, key=lambda row: places[row.voice])
+        return cls(folder, ordered, together, split or "all", len(clips) - len(rows))
+
+    @property
+    def source(self) -> str:
+        """The manifest."""
+        return str(self.folder / MANIFEST)
+
+    @property
+    def protocol(self) -> Protocol:
+        """Names of the classes, the most frequent first."""
+        name = self.folder.resolve().name
+        spoken = sum(row.text is not None for row in self.rows)
+        how = "heard relative to all of them" if self.together else "each heard as a recording of its own"
+        what = f"{len(self.rows):,} clips, {spoken:,} of them with words, {how}"
+        if self.split != "all":
+            what += f"; {self.split} of a split 70 : 15 : 15 by voice"
+        names = tuple(self.counts)
+        if len(names) == 1:
+            names = (*names, f"not {names[0]}")
+        return Protocol(name, "clips", LabelSet(names), f"The emotions of {MANIFEST}: {what}.")
+
+    @property
+    def sha256(self) -> str:
+        """Of the manifest."""
+        return sha256(self.folder / MANIFEST)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Emotion to clips, the most frequent first."""
+        return dict(Counter(row.emotion for row in self.rows if row.emotion is not None).most_common())
+
+    @property
+    def voices(self) -> Mapping[str, str] | None:
+        """Clip to who is heard."""
+        told = {row.id: row.voice for row in self.rows if row.voice is not None}
+        return told or None
+
+    @property
+    def notes(self) -> list[str]:
+        """The clips that could not be read so far, and those without an emotion."""
+        notes = [f"left out: {failure}" for failure in self.failed[:_NAMED]]
+        if len(self.failed) > _NAMED:
+            notes.append(f"{len(self.failed) - _NAMED} more clips could not be read")
+        if self.unlabelled:
+            notes.append(f"{self.unlabelled:,} clips without an emotion are not scored")
+        return notes
+
+    def turns(self, labels: Collection[str]) -> int:
+        """Clips of these emotions."""
+        return sum(row.emotion in labels for row in self.rows)
+
+    def conversations(self, labels: Collection[str], *, sound: bool = True) -> Iterator[Conversation]:
+        """Read the clips of some emotions, one at a time; one that cannot be read is noted and left out.
+
+        :raises InputError: none can be read.
+        """
+        self.failed.clear()
+        given = 0
+        for row in self.rows:
+            if row.emotion not in labels:
+                continue
+            try:
+                # silence before the speech is cut off, and then so much is heard
+                whole = Clip(str(self.folder / row.file), *(row.stretch or (0.0, 2 * LONGEST)))
+                audio = Clip(whole.source, samples=whole.load()) if sound else None
+            except InputError as error:
+                self.failed.append(f"{self.source}, line {row.line}: {error}")
+                continue
+            given += 1
+            turn = Utterance(row.id, row.text, audio=audio, label=row.emotion)
+            yield Conversation(row.id, (turn,))
+        if not given and self.failed:
+            raise InputError(f"none of {len(self.failed):,} clips could be read; the first: {self.failed[0]}")
+
+
+def read_labelled(
+    folder: Path,
+    split: str | None = None,
+    *,
+    alone: bool = False,
+    piece_seconds: float | None = None,
+    max_pieces: int | None = None,
+) -> Labelled:
     """Open labelled data.
 
     :param folder: a prepared corpus (`corpus.json`), or clips with a `manifest.csv` (see `Clips`).
-    :param split: of a corpus, None = "test"; clips have none.
+    :param split: None = "test" of a corpus, all of clips.
     :param alone: take each clip as a recording of its own, and not the folder as one.
+    :param piece_seconds: cut clips, see `mister_e.corpora.clips.cut`, as well as `max_pieces`.
     :raises InputError: it is neither, is damaged, or the split is empty or unlabelled.
     """
     if (folder / METADATA).is_file():
@@ -132,11 +277,13 @@ def read_labelled(folder: Path, split: str | None = None, *, alone: bool = False
             raise InputError(
                 f"{folder}: a prepared corpus says which turns are of one recording; leave --alone out"
             )
+        if piece_seconds is not None:
+            raise InputError(f"{folder}: a prepared corpus is cut already; leave --piece-seconds out")
         return _split(Corpus.load(folder), split or "test")
     if (folder / MANIFEST).is_file():
-        if split is not None:
-            raise InputError(f"{folder}: clips have no splits; leave --split {split} out")
-        return Clips.load(folder, together=not alone)
+        return Clips.load(
+            folder, together=not alone, split=split, piece_seconds=piece_seconds, max_pieces=max_pieces
+        )
     if (folder / "store.json").is_file():
         raise InputError(
             f"{folder}: holds embeddings, which are for a RUN; a model is scored on the corpus itself"

@@ -32,14 +32,35 @@ IEMOCAP, validated on its first session:
 A table with speech features and no audio:
 `mister-e prepare table turns.csv corpora/mine --features 'avg_*,pitch_*'`
 
+Labelled clips, split by whole voices: `mister-e prepare clips ravdess corpora/ravdess`
+
+Read speech as neutral, cut to pieces: `mister-e prepare clips librispeech corpora/librispeech
+--label unlabelled_read=neutral --piece-seconds 3 --max-pieces 3`
+
+EmoryNLP beside MELD, of the same series:
+`mister-e prepare emorynlp emorynlp corpora/emorynlp --without corpora/meld`
+
+Clips are a folder with a `manifest.csv` with the columns file, emotion and, if known, text, speaker and
+seconds. Each becomes a conversation of one turn. The speaker decides the split and is not kept.
+
 **Exit codes**: 0 all well; 1 a failure; 2 bad input; 130 Ctrl-C (run again: finished audio is kept).
 """
+
+#: Options that only some kinds of source take.
+OWN = {
+    "table": ("--features", "--labels", "--column", "--seed"),
+    "clips": ("--labels", "--seed", "--label", "--piece-seconds", "--max-pieces"),
+    "emorynlp": ("--without",),
+}
 
 
 def prepare(
     corpus: Annotated[
-        Literal["meld", "iemocap", "mosi", "table"],
-        typer.Argument(show_default=False, help="Which corpus, or table: any .csv, .tsv, .parquet, .jsonl."),
+        Literal["meld", "iemocap", "mosi", "emorynlp", "table", "clips"],
+        typer.Argument(
+            show_default=False,
+            help="Which corpus; table: a .csv, .tsv, .parquet or .jsonl; clips: a folder with manifest.csv.",
+        ),
     ],
     src: Annotated[
         Path, typer.Argument(metavar="SRC", show_default=False, help="The release as downloaded; untouched.")
@@ -90,7 +111,9 @@ def prepare(
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMES", show_default=False, help="For a table: its labels in their order, by commas."
+            metavar="NAMES",
+            show_default=False,
+            help="For a table or clips: the labels in their order, by commas.",
         ),
     ] = None,
     column: Annotated[
@@ -104,7 +127,31 @@ def prepare(
     seed: Annotated[
         int | None,
         typer.Option(
-            show_default=False, help="For a table: another seed, other splits, where it has none (0)."
+            show_default=False,
+            help="For a table without splits, or clips: another seed, other splits (0).",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EMOTION=LABEL",
+            show_default=False,
+            help="For clips: the label of an emotion whose name does not tell it. May be repeated.",
+        ),
+    ] = None,
+    piece_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", show_default=False, help="For clips: cut them to pieces."),
+    ] = None,
+    max_pieces: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="For clips: of one clip at most.")
+    ] = None,
+    without: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CORPUS",
+            show_default=False,
+            help="For emorynlp: a prepared corpus whose validation and test turns must not be learned.",
         ),
     ] = None,
     quiet: Quiet = False,
@@ -119,14 +166,26 @@ def prepare(
             "time_limit": clip_limit,
             "counts": counts,
         }
-        own = {"--features": features, "--labels": labels, "--column": column, "--seed": seed}
-        if corpus == "table":
-            options |= {"features": _names(features), "labels": _names(labels), "columns": _pairs(column)}
-            options |= {"seed": seed or 0, "name": protocol}
-        elif given := [option for option, value in own.items() if value is not None]:
-            raise InputError(f"{given[0]} is for a table; {corpus} is read by its protocol")
-        elif protocol is not None:
-            options["protocol"] = protocol
+        own: dict[str, tuple[str, Any]] = {
+            # option: name of the argument, value
+            "--features": ("features", _names(features)),
+            "--labels": ("labels", _names(labels)),
+            "--column": ("columns", _pairs("--column", column, "label=emotion")),
+            "--seed": ("seed", seed),
+            "--label": ("label_names", _pairs("--label", label, "unlabelled_read=neutral")),
+            "--piece-seconds": ("piece_seconds", piece_seconds),
+            "--max-pieces": ("max_pieces", max_pieces),
+            "--without": ("without", without),
+        }
+        for option, (argument, value) in own.items():
+            if value in (None, [], {}):
+                continue
+            if option not in OWN.get(corpus, ()):
+                owners = " and ".join(name for name, options in OWN.items() if option in options)
+                raise InputError(f"{option} is for {owners}; {corpus} is read without it")
+            options[argument] = value
+        if protocol is not None:
+            options["name" if corpus in ("table", "clips") else "protocol"] = protocol
         with shown(quiet) as progress:
             # polars comes with the corpora: bad usage is told without waiting for it
             from mister_e import corpora
@@ -134,6 +193,8 @@ def prepare(
 
             if splits is not None:
                 options["splits"] = read_splits(splits)
+            if without is not None:
+                options["without"] = corpora.Corpus.load(without)
             prepared = getattr(corpora, corpus).prepare(src, out, progress=progress, **options)
         _report(prepared, quiet)
 
@@ -143,14 +204,14 @@ def _names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def _pairs(texts: list[str] | None) -> dict[str, str]:
-    """Read each `name=column`."""
+def _pairs(option: str, texts: list[str] | None, example: str) -> dict[str, str]:
+    """Read each `name=value` of an option."""
     pairs = {}
     for text in texts or []:
-        name, equals, column = text.partition("=")
-        if not (name and equals and column):
-            raise InputError(f"--column {text!r}: expected NAME=COLUMN, such as label=emotion")
-        pairs[name] = column
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option} {text!r}: expected two names, such as {example}")
+        pairs[name] = value
     return pairs
 
 
