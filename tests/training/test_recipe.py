@@ -14,6 +14,14 @@ text:
   encoder: {base: minilm-l6, history: 2}
   finetune: {epochs: 1}
 """
+SPOKEN = """\
+name: spoken
+speech:
+  kind: whisper
+  encoder: {embedding_dim: 8}
+  finetune: {epochs: 1}
+  sampling: {corpora: {acted: 1.0}}
+"""
 
 
 @pytest.fixture
@@ -89,15 +97,38 @@ def test_fields_can_be_changed(recipe):
         ("mixture.train.seed=3", "train.seed: leave it out"),
         ("text.finetune.trackers=[paper]", r"field 'text\.finetune\.trackers"),
         ("seeds=[-1]", "a seed is a number from 0 on"),
-        ("words=[emorynlp]", "'meld', and 'emorynlp' beside it or not"),
-        ("words=[meld, meld]", "once each; got meld, meld"),
-        ("words=[meld, friends]", r"field 'words\.1'"),
+        ("words=[emorynlp]", "words: is called text.corpora now; rename it"),
+        ("text.kind=frames", "kind 'frames' is called whisper now; rename it"),
+        ("text.corpora=[]", r"field 'text\.corpora'"),
+        ("text.corpora=[meld, meld]", "a corpus is named twice"),
+        ("text.sampling={}", "sampling: is for an encoder of kind whisper, this one is text"),
+        ("text.augmentation={}", "augmentation: changes the clips of `sampling`, which is not there"),
         ("seeds=[1", "its value is not YAML"),
     ],
 )
 def test_what_is_wrong_is_named(recipe, change, message):
     with pytest.raises(InputError, match=message):
         read_recipe(recipe, [change])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("speech.augmentation.speed=[1.1, 0.9]", "speed: expected the lowest number first"),
+        ("speech.augmentation.noise_probability=1.5", "noise_probability"),
+        ("speech.sampling.corpora.acted=0", "corpora.acted: expected a number above 0, got 0"),
+        ("speech.sampling.recordings.alone_fraction=0.9", "alone_fraction and long_fraction are more than 1"),
+        ("speech.sampling.strangers=0.4", r"strangers': Extra inputs are not permitted"),
+        ("speech.finetune.class_weights=0.5", "class_weights: leave it out, sampling decides"),
+        ("speech.finetune.batch_examples=5", "batch_examples: leave it out, sampling decides"),
+    ],
+)
+def test_what_is_wrong_with_sampling_is_named(tmp_path, change, message):
+    path = tmp_path / "spoken.yaml"
+    path.write_text(SPOKEN)
+    assert read_recipe(path).speech.augmentation is None
+    with pytest.raises(InputError, match=message):
+        read_recipe(path, [change])
 
 
 def test_a_broken_file_is_named_with_its_line(tmp_path):

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from mister_e.encoders.registry import config_class
+from mister_e.encoders.registry import FORMER_KINDS, config_class
 from mister_e.errors import InputError
-from mister_e.training.settings import STORE_SIZES, FinetuneSettings, MixtureRecipe
+from mister_e.training.settings import (
+    STORE_SIZES,
+    AugmentationConfig,
+    FinetuneSettings,
+    MixtureRecipe,
+    SamplingConfig,
+    Section,
+)
 
 PARTS = ("text", "speech")
 
 
-class EncoderRecipe(BaseModel):
+class EncoderRecipe(Section):
     """One encoder of a recipe.
 
     :param kind: of the encoder, see `mister_e.encoders.registry`.
@@ -24,14 +31,21 @@ class EncoderRecipe(BaseModel):
     :param start: an encoder of the same base and sizes to go on from: a folder, a run, or a bundled model;
         None = the pretrained base.
     :param finetune: how it is fine-tuned; None = used as it is.
+    :param corpora: names of the prepared corpora that are trained on, each a folder of its name in one of
+        those given with `--data`. The first one's labels hold, and its validation split chooses the epoch
+        (with `sampling`, those of all do). None = the corpus that `--data` itself is.
+    :param sampling: train on single clips, drawn evenly from the corpora, and not on whole conversations;
+        None = on conversations.
+    :param augmentation: how the clips of `sampling` are changed.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     encoder: BaseModel
     start: str | None = None
+    corpora: tuple[str, ...] | None = Field(None, min_length=1)
     finetune: FinetuneSettings | None = None
+    sampling: SamplingConfig | None = None
+    augmentation: AugmentationConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -44,12 +58,37 @@ class EncoderRecipe(BaseModel):
                 raise ValueError("encoder.classes: leave it out, the corpus's labels decide it")
             if "seed" in (data.get("finetune") or {}):
                 raise ValueError("finetune.seed: leave it out, the recipe's `seeds` decide it")
+            if data["kind"] in FORMER_KINDS:
+                raise ValueError(
+                    f"kind {data['kind']!r} is called {FORMER_KINDS[data['kind']]} now; rename it"
+                )
             config = config_class(str(data["kind"]))
             data = {**data, "encoder": config.model_validate(data.get("encoder", {}))}
         return data
 
+    @field_validator("corpora")
+    @classmethod
+    def _each_corpus_once(cls, corpora: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if corpora is not None and len(set(corpora)) != len(corpora):
+            raise ValueError("a corpus is named twice")
+        return corpora
 
-class Recipe(BaseModel):
+    @model_validator(mode="after")
+    def _sampled_as_a_whole(self) -> Self:
+        """Refuse settings that sampling takes the place of."""
+        if self.sampling is None:
+            if self.augmentation is not None:
+                raise ValueError("augmentation: changes the clips of `sampling`, which is not there")
+            return self
+        if self.kind != "whisper":
+            raise ValueError(f"sampling: is for an encoder of kind whisper, this one is {self.kind}")
+        for name in ("class_weights", "batch_cost", "batch_examples"):
+            if self.finetune is not None and getattr(self.finetune, name) is not None:
+                raise ValueError(f"finetune.{name}: leave it out, sampling decides what a batch has")
+        return self
+
+
+class Recipe(Section):
     """What `mister-e finetune` and `mister-e train` follow.
 
     :param name: of the recipe.
@@ -61,10 +100,9 @@ class Recipe(BaseModel):
     :param languages: codes of the languages that the model is meant for.
     :param notes: what a user of the model should know besides, a sentence each.
     :param terms: what the model may be used for.
-    :param words: corpora whose words a bundled model learns, see `mister_e.training.mini`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    RENAMED: ClassVar[Mapping[str, str]] = {"words": "text.corpora"}
 
     name: str
     description: str = ""
@@ -75,7 +113,6 @@ class Recipe(BaseModel):
     languages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     terms: str = ""
-    words: tuple[Literal["meld", "emorynlp"], ...] = ("meld",)
 
     @field_validator("seeds")
     @classmethod
@@ -85,13 +122,6 @@ class Recipe(BaseModel):
         if min(seeds) < 0:
             raise ValueError(f"a seed is a number from 0 on, got {min(seeds)}")
         return seeds
-
-    @field_validator("words")
-    @classmethod
-    def _with_meld(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if "meld" not in words or len(set(words)) != len(words):
-            raise ValueError(f"'meld', and 'emorynlp' beside it or not, once each; got {', '.join(words)}")
-        return words
 
     def part(self, name: str) -> EncoderRecipe:
         """Give the text or the speech part.

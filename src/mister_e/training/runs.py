@@ -89,6 +89,11 @@ def is_main() -> bool:
     return bool(_processes().is_main_process)
 
 
+def process_count() -> int:
+    """Processes that share the run."""
+    return int(_processes().num_processes)
+
+
 def wait_for_everyone() -> None:
     """Wait until every process is here, so that all of them find the files that the main one wrote."""
     _processes().wait_for_everyone()

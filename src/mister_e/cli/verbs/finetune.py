@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mister_e.cli.messages import exit_codes, say
-from mister_e.cli.options import Changes, CorpusFolder, Debug, Quiet, RecipeFile, Seeds, out_option
+from mister_e.cli.options import Changes, Debug, Quiet, RecipeFile, Seeds, out_option
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 
@@ -19,7 +19,10 @@ The text encoder of a recipe: `mister-e finetune recipes/meld/mini.yaml --data c
 
 Two seeds, another rate, and the test split at the end:
 `mister-e finetune mini.yaml --data corpora/meld -o runs/try --seed 0 --seed 1
---set text.finetune.rate=5e-5 --test`
+--set text.finetune.learning_rate=5e-5 --test`
+
+The speech encoder of a recipe that names corpora, in `corpora/NAME` each:
+`mister-e finetune recipes/mini.yaml --part speech --data corpora -o runs/voice`
 
 Several processes: `accelerate launch -m mister_e finetune paper.yaml --data corpora/meld -o runs/meld`
 
@@ -29,7 +32,15 @@ Several processes: `accelerate launch -m mister_e finetune paper.yaml --data cor
 
 def finetune(
     recipe: RecipeFile,
-    data: CorpusFolder,
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data",
+            metavar="CORPUS",
+            show_default=False,
+            help="A prepared corpus, or a folder of the corpora that the recipe names. May be repeated.",
+        ),
+    ],
     out: Annotated[Path, out_option("RUN", "Folder of the runs.")],
     part: Annotated[Literal["text", "speech"], typer.Option(help="Which encoder of the recipe.")] = "text",
     seed: Seeds = None,
@@ -46,14 +57,12 @@ def finetune(
 
         read = read_recipe(recipe, change or ())
         read.part(part)
-        from mister_e.corpora.store import Corpus
         from mister_e.files import write_text
+        from mister_e.training.stage1.run import find_corpora, run_stage1
 
-        corpus = Corpus.load(data)
+        corpora = find_corpora(read.part(part), data)
         with shown(quiet) as progress:
-            from mister_e.training.stage1.run import run_stage1
-
-            summary = run_stage1(read, part, corpus, out, seeds=seed or (), test=test, progress=progress)
+            summary = run_stage1(read, part, corpora, out, seeds=seed or (), test=test, progress=progress)
         write_text(out / "recipe.yaml", read.to_yaml())
         to_stdout(_render(summary))
         if not quiet:

@@ -15,6 +15,7 @@ from scipy import signal
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.level import speech_bounds
+from mister_e.training.settings import AugmentationConfig
 
 Sound = NDArray[np.float32]
 
@@ -34,16 +35,16 @@ def noise(sound: Sound, snr: float, random: np.random.Generator, slope: float = 
     return np.asarray(sound + gain * added, np.float32)
 
 
-def echo(sound: Sound, seconds: float, share: float, random: np.random.Generator) -> Sound:
+def echo(sound: Sound, seconds: float, level: float, random: np.random.Generator) -> Sound:
     """Put the sound in a room: noise that dies away behind it.
 
     :param seconds: until the echo is 60 dB down.
-    :param share: amplitude of the echo, relative to the direct sound.
+    :param level: amplitude of the echo, relative to the direct sound.
     """
     length = max(2, int(seconds * SAMPLE_RATE))
     tail = random.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
     tail[: min(40, length // 2)] = 0  # the nearest wall is some way off
-    room = share * tail / np.sqrt((tail**2).sum())
+    room = level * tail / np.sqrt((tail**2).sum())
     room[0] = 1
     return np.asarray(signal.fftconvolve(sound, room)[: len(sound) + length // 2], np.float32)
 
@@ -97,14 +98,14 @@ def speed(sound: Sound, factor: float) -> Sound:
     return np.asarray(np.interp(places, np.arange(len(sound)), sound), np.float32)
 
 
-def coloured(sound: Sound, most: float, random: np.random.Generator) -> Sound:
+def coloured(sound: Sound, max_db: float, random: np.random.Generator) -> Sound:
     """Filter as another microphone would: a smooth random response.
 
-    :param most: dB up or down at most.
+    :param max_db: dB up or down at most.
     """
     spectrum = np.fft.rfft(sound)
     octaves = np.log2(1 + 31 * np.linspace(0, 1, len(spectrum)))
-    response = 10 ** (np.interp(octaves, np.arange(6), random.uniform(-most, most, 6)) / 20)
+    response = 10 ** (np.interp(octaves, np.arange(6), random.uniform(-max_db, max_db, 6)) / 20)
     return np.asarray(np.fft.irfft(spectrum * response, len(sound)), np.float32)
 
 
@@ -113,26 +114,66 @@ def silence(sound: Sound, before: float, after: float) -> Sound:
     return np.pad(sound, (int(before * SAMPLE_RATE), int(after * SAMPLE_RATE)))
 
 
-def augmented(sound: Sound, random: np.random.Generator) -> Sound:
-    """Draw a recording that this voice might have been heard through."""
-    if random.random() < 0.5:
-        sound = speed(sound, random.uniform(0.92, 1.08))
-    if random.random() < 0.5:
-        sound = coloured(sound, 8, random)
-    if random.random() < 0.3:
-        sound = echo(sound, random.uniform(0.1, 0.6), random.uniform(0.2, 0.8), random)
-    if random.random() < 0.2:
-        sound = silence(sound, *random.uniform(0, 1, 2))
-    if random.random() < 0.5:
-        sound = noise(sound, random.uniform(8, 40), random, float(random.integers(3)))
+def augment(sound: Sound, config: AugmentationConfig, random: np.random.Generator) -> Sound:
+    """Draw a recording that this voice might have been heard through.
+
+    :param config: how often each thing happens, and how strongly.
+    :param random: two calls with generators of one state give the same sound.
+    """
+    if random.random() < config.speed_probability:
+        sound = speed(sound, random.uniform(*config.speed))
+    if random.random() < config.microphone_probability:
+        sound = coloured(sound, config.microphone_db, random)
+    if random.random() < config.room_probability:
+        sound = echo(sound, random.uniform(*config.room_seconds), random.uniform(*config.room_level), random)
+    if random.random() < config.silence_probability:
+        sound = silence(sound, *random.uniform(*config.silence_seconds, 2))
+    if random.random() < config.noise_probability:
+        sound = noise(sound, random.uniform(*config.noise_snr), random, float(random.integers(3)))
     line = random.random()
-    if line < 0.2:
+    if line < config.telephone_probability:
         sound = telephone(sound)
-    elif line < 0.3:
+    elif line < config.telephone_probability + config.half_band_probability:
         sound = half_band(sound)
-    if random.random() < 0.15:
-        sound = mu_law(sound) if random.random() < 0.5 else opus(sound, int(random.uniform(8_000, 24_000)))
+    if random.random() < config.codec_probability:
+        if random.random() < 0.5:
+            sound = mu_law(sound)
+        else:
+            sound = opus(sound, int(random.uniform(*config.codec_bits)))
     return sound
+
+
+def augment_statistics(
+    statistics: NDArray[np.float32], config: AugmentationConfig, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Shake the statistics of a clip, and hide some (NaN), so that no single one is relied on.
+
+    :param statistics: float32 `[8]`; NaN = undefined.
+    """
+    shaken = random.normal(0, config.statistics_noise, len(statistics)).astype(np.float32)
+    result = statistics + shaken * np.abs(statistics)
+    lost = random.random(len(result)) < (
+        1.0 if random.random() < config.statistics_lost else config.statistic_lost
+    )
+    result[lost] = np.nan
+    return result
+
+
+def mask(
+    mel: NDArray[np.float32], config: AugmentationConfig, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Mask neighbouring bands, and a moment, with the mean (SpecAugment, Park et al. 2019).
+
+    :param mel: `[M, 80]`, unchanged.
+    """
+    mel = mel.copy()
+    if random.random() < config.bands_probability:
+        first = int(random.integers(0, mel.shape[1] - config.max_bands - 1))
+        mel[:, first : first + int(random.integers(1, config.max_bands + 1))] = mel.mean()
+    if random.random() < config.rows_probability and len(mel) > 2 * config.max_rows + 2:
+        first = int(random.integers(0, len(mel) - config.max_rows - 1))
+        mel[first : first + int(random.integers(1, config.max_rows + 1))] = mel.mean()
+    return mel
 
 
 #: Conditions under which a clip has to keep its label, for the test of it.

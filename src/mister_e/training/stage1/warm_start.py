@@ -9,7 +9,7 @@ from mister_e.errors import InputError
 from mister_e.experts import Modality
 
 
-def find_start(name: str, modality: Modality = "text") -> UtteranceEncoder:
+def find_start(name: str, modality: Modality) -> UtteranceEncoder:
     """Load the encoder to go on from.
 
     :param name: folder of an encoder or of its run, or a bundled model.
