@@ -1,22 +1,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from stores import LABELS, SPEECH_DIM, TEXT_DIM, make_store
 
 from mister_e.errors import InputError
 from mister_e.evaluation.baselines import BASELINES, run, run_baselines
-from mister_e.evaluation.baselines.classic import logistic_regression, majority, taught
+from mister_e.evaluation.baselines.classic import (
+    INVERSE_STRENGTHS,
+    labelled_turns,
+    logistic_regression,
+    majority,
+)
 from mister_e.evaluation.baselines.inputs import BaselineInput, as_predictions, baseline_inputs
-from mister_e.evaluation.baselines.networks import BcLstm, Mlp, Settings, TurnTransformer, network, say
+from mister_e.evaluation.baselines.networks import BcLstm, Mlp, Settings, TurnTransformer, network, predict
+from mister_e.inference.calibration import fit_temperature
+from mister_e.labels import LabelSet
 
 NETWORKS = (Mlp, BcLstm, TurnTransformer)
-SHORT = Settings(epochs=6, patience=3, batch=4)
+SHORT = Settings(epochs=6, patience=3, batch_size=4)
 
 
 def holes(split, talk, turn, modality, row):
@@ -36,8 +46,8 @@ def test_embeddings_stand_side_by_side_standardised_on_train(tmp_path):
         assert rows[there].mean(0).abs().max() < 1e-5
         assert rows[there].std(0, correction=0) == pytest.approx(1, abs=1e-4)
         assert not rows[~there].any()
-    assert not train[0].judged[34]
-    assert train[0].judged[33]
+    assert not train[0].has_input[34]
+    assert train[0].has_input[33]
 
 
 def test_validation_and_test_are_put_on_the_scale_of_train(tmp_path):
@@ -74,8 +84,8 @@ def test_padding_and_company_change_nothing(make):
         )
         for turns in (9, 2, 5, 1)
     ]
-    together = say(model, several)
-    alone = np.concatenate([say(model, [one]) for one in several])
+    together = predict(model, several)
+    alone = np.concatenate([predict(model, [one]) for one in several])
     assert together == pytest.approx(alone, abs=1e-5)
 
 
@@ -97,12 +107,12 @@ def test_networks_learn_and_the_same_seed_learns_the_same(make, tmp_path):
     prepared = baseline_inputs(make_store(tmp_path / "store", strength=4.0, edit=holes))
     fit = network(make, SHORT)
     first, again, other = (fit(prepared["train"], prepared["validation"], 3, seed) for seed in (0, 0, 1))
-    said = first.say(prepared["test"])
+    said = first.predict(prepared["test"])
     predictions = as_predictions(prepared["test"], said)
     right = said.argmax(1) == predictions.labels
     assert right[predictions.scored].mean() > 0.85
-    assert np.array_equal(said, again.say(prepared["test"]))
-    assert not np.array_equal(said, other.say(prepared["test"]))
+    assert np.array_equal(said, again.predict(prepared["test"]))
+    assert not np.array_equal(said, other.predict(prepared["test"]))
 
 
 def test_the_majority_is_as_sure_as_it_is_frequent(tmp_path):
@@ -111,7 +121,7 @@ def test_the_majority_is_as_sure_as_it_is_frequent(tmp_path):
     )
     prepared = baseline_inputs(store)
     predictions = as_predictions(
-        prepared["test"], majority(prepared["train"], prepared["validation"], 3, 0).say(prepared["test"])
+        prepared["test"], majority(prepared["train"], prepared["validation"], 3, 0).predict(prepared["test"])
     )
     labels = torch.cat([one.labels for one in prepared["train"]]).numpy()
     assert (predictions.logits.argmax(1) == 0).all()
@@ -124,8 +134,8 @@ def test_logistic_regression_is_that_of_scikit_learn_and_never_says_an_unknown_l
     )
     prepared = baseline_inputs(store)
     fitted = logistic_regression(prepared["train"], prepared["validation"], 3, 0)
-    said = fitted.say(prepared["test"])
-    features, labels = taught(prepared["train"])
+    said = fitted.predict(prepared["test"])
+    features, labels = labelled_turns(prepared["train"])
     oracle = LogisticRegression(C=fitted.chosen["C"], max_iter=1000, tol=1e-3).fit(features, labels)
     expected = oracle.predict(torch.cat([one.features for one in prepared["test"]]).numpy())
     assert said.argmax(1).tolist() == expected.tolist()
@@ -183,21 +193,107 @@ def test_all_run_once_and_are_not_done_again(tmp_path, short):
         run_baselines(store, tmp_path / "out", seeds=(0,), names=("svm",))
 
 
-def test_nothing_of_test_is_seen_before_all_is_chosen(tmp_path, short):
-    looked: list[str] = []
+def test_nothing_of_test_is_seen_before_all_is_chosen(tmp_path, short, monkeypatch):
+    events: list[str] = []
+    inputs = baseline_inputs(make_store(tmp_path / "store"))
 
-    class Watched(dict):
+    class Watched(Mapping):
         def __getitem__(self, split):
-            looked.append(split)
-            return super().__getitem__(split)
+            events.append(split)
+            return inputs[split]
 
-    store = make_store(tmp_path / "store")
-    prepared = Watched(baseline_inputs(store))
-    rules = run.ScoreProtocol.of_store(store, "test", seeds=(0,))
-    run._one(BASELINES["mlp"], prepared, rules, 0)
-    assert "test" not in looked[: looked.index("test")]
-    assert looked[:2] == ["train", "validation"]
-    assert set(looked[-2:]) == {"test"}
+        def __iter__(self):
+            return iter(inputs)
+
+        def __len__(self):
+            return len(inputs)
+
+    def fit(*arguments):
+        fitted = BASELINES["mlp"].fit(*arguments)
+        events.append("fitted")
+        return fitted
+
+    def watched_temperature(logits, labels):
+        events.append("temperature")
+        return fit_temperature(logits, labels)
+
+    monkeypatch.setattr(run, "fit_temperature", watched_temperature)
+    run.run_seed(run.Baseline(fit), Watched(), LabelSet(LABELS), 0)
+    assert {"train", "validation"} <= set(events[: events.index("fitted")])
+    assert events.index("fitted") < events.index("temperature") < events.index("test")
+    assert events.count("fitted") == events.count("temperature") == 1
+
+
+def test_temperature_and_choices_do_not_follow_test(tmp_path, short):
+    inputs = baseline_inputs(make_store(tmp_path / "store", strength=1.0))
+    labels = LabelSet(LABELS)
+
+    def changed(conversation):
+        other = (conversation.labels + 1) % len(LABELS)
+        return replace(conversation, features=-3 * conversation.features, labels=other)
+
+    for name in ("logistic-regression", "mlp"):
+        before = run.run_seed(BASELINES[name], inputs, labels, 0)
+        other_test = {**inputs, "test": list(map(changed, inputs["test"]))}
+        after = run.run_seed(BASELINES[name], other_test, labels, 0)
+        assert after["test"]["scores"] != before["test"]["scores"]
+        assert after["chosen"] == before["chosen"]
+        assert after["validation"] == before["validation"]
+        temperatures = [result["test"]["calibration"]["temperatures"] for result in (before, after)]
+        assert temperatures[0] == temperatures[1] == before["validation"]["calibration"]["temperatures"]
+
+
+def test_the_temperature_is_that_of_validation(tmp_path):
+    inputs = baseline_inputs(make_store(tmp_path / "store", strength=1.0))
+    result = run.run_seed(BASELINES["logistic-regression"], inputs, LabelSet(LABELS), 0)
+    fitted = logistic_regression(inputs["train"], inputs["validation"], len(LABELS), 0)
+    by_split = {}
+    for split, conversations in inputs.items():
+        logits = torch.from_numpy(fitted.predict(conversations))
+        by_split[split] = fit_temperature(logits, torch.cat([own.labels for own in conversations]))
+    assert len(set(by_split.values())) == 3  # so that one cannot be taken for another
+    assert result["test"]["calibration"]["temperatures"] == [pytest.approx(by_split["validation"])]
+
+
+def noisy(split, seed):
+    """Conversations of three classes under noise: 80 turns of 30 numbers, which train can learn by heart."""
+    random = torch.Generator().manual_seed(seed)
+    conversations = []
+    for number in range(16):
+        labels = torch.randint(3, (5,), generator=random)
+        features = torch.randn(5, 30, generator=random)
+        features[torch.arange(5), labels] += 1
+        ids = tuple(f"{split}-{number}-{turn}" for turn in range(5))
+        there = torch.ones(5, dtype=torch.bool)
+        conversations.append(BaselineInput(f"{split}-{number}", ids, features, labels, there))
+    return conversations
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(12, 0.1), (19, 0.01)])
+def test_the_regularisation_is_chosen_on_validation(seed, expected):
+    inputs = {split: noisy(split, 10 * seed + n) for n, split in enumerate(("train", "validation", "test"))}
+    turns = {split: labelled_turns(conversations) for split, conversations in inputs.items()}
+    best = {}
+    for split, (features, labels) in turns.items():
+        scores = []
+        for strength in INVERSE_STRENGTHS:
+            model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3).fit(*turns["train"])
+            scores.append(f1_score(labels, model.predict(features), average="weighted", zero_division=0))
+        best[split] = INVERSE_STRENGTHS[int(np.argmax(scores))]
+    fitted = logistic_regression(inputs["train"], inputs["validation"], 3, 0)
+    assert fitted.chosen == {"C": best["validation"]} == {"C": expected}
+    assert best["validation"] not in (best["train"], best["test"])
+    chosen = LogisticRegression(C=expected, max_iter=1000, tol=1e-3).fit(*turns["train"])
+    logits = chosen.predict_log_proba(turns["test"][0])
+    assert fitted.predict(inputs["test"]) == pytest.approx(logits, abs=1e-5)
+
+
+def test_a_learning_rate_is_chosen_on_validation_whatever_their_order(tmp_path, monkeypatch):
+    inputs = baseline_inputs(make_store(tmp_path / "store", strength=4.0))
+    for rates in ((1e-9, 1e-2), (1e-2, 1e-9)):
+        monkeypatch.setattr("mister_e.evaluation.baselines.networks.LEARNING_RATES", rates)
+        fitted = network(Mlp, SHORT)(inputs["train"], inputs["validation"], 3, 0)
+        assert fitted.chosen["learning_rate"] == 1e-2
 
 
 def test_one_modality_is_enough(tmp_path, short):

@@ -1,4 +1,4 @@
-"""What the mixture must beat: simple models under the same protocol, on the same embeddings."""
+"""Baselines: simple models on the same embeddings, trained and scored under the same protocol."""
 
 from mister_e.evaluation.baselines.run import BASELINES, markdown, run_baselines
 

@@ -1,4 +1,4 @@
-"""What a baseline sees of a turn: both embeddings side by side, and which of them are there."""
+"""Inputs of baselines: the embeddings of a turn concatenated, with flags of the modalities that it has."""
 
 from __future__ import annotations
 
@@ -19,119 +19,125 @@ from mister_e.inference.predictions import Predictions
 
 @dataclass(frozen=True)
 class BaselineInput:
-    """A conversation as a baseline sees it; nothing says who speaks.
+    """A conversation as input of a baseline; nothing tells who speaks.
 
-    :param id: of the conversation.
-    :param ids: of its T turns.
+    :param id: id of the conversation.
+    :param ids: ids of its T turns.
     :param features: float32 `[T, F]`, standardised on train; zeros for a modality that is missing.
-    :param labels: int64 `[T]`; -1 = unlabelled.
-    :param judged: bool `[T]`, False = the turn has no modality at all.
+    :param labels: int64 `[T]`, positions in the label set; -1 = unlabelled.
+    :param has_input: bool `[T]`, False = the turn has neither text nor speech.
     """
 
     id: str
     ids: tuple[str, ...]
     features: Tensor
     labels: Tensor
-    judged: Tensor
+    has_input: Tensor
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def taught(self) -> Tensor:
-        """Which turns a model learns from and is judged by, bool `[T]`."""
-        return (self.labels >= 0) & self.judged
+    def scored(self) -> Tensor:
+        """Turns that a model learns from and is scored on: labelled, with a modality; bool `[T]`."""
+        return (self.labels >= 0) & self.has_input
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A baseline after training.
 
-    :param say: gives logits float32 `[N, C]` for the turns of conversations.
-    :param chosen: what was chosen on validation, JSON-ready.
+    :param predict: conversations to logits of their N turns, float32 `[N, C]`.
+    :param chosen: settings that were chosen on validation, JSON-ready.
     """
 
-    say: Callable[[Sequence[BaselineInput]], NDArray[np.float32]]
+    predict: Callable[[Sequence[BaselineInput]], NDArray[np.float32]]
     chosen: Mapping[str, Any]
 
 
-#: Trains on the first conversations, chooses on the second; then come the number of classes and the seed.
+#: Fits a baseline: train conversations, validation conversations, number of classes, seed.
 Fit = Callable[[Sequence[BaselineInput], Sequence[BaselineInput], int, int], Fitted]
 
 
-class Standard:
-    """Puts the embeddings of a turn side by side, each number with mean 0 and deviation 1 on train.
+class Standardizer:
+    """Concatenates the embeddings of a turn, each number with mean 0 and standard deviation 1 on train.
 
-    :param train: conversations to measure on.
+    :param train: conversations whose mean and standard deviation are used.
     :raises InputError: an embedding holds something that is not a number.
     """
 
     def __init__(self, train: Sequence[StoredConversation]) -> None:
-        self.measured: dict[str, tuple[Tensor, Tensor]] = {}
+        self.statistics: dict[str, tuple[Tensor, Tensor]] = {}
         for modality in ("text", "speech"):
-            rows = [_embeddings(one, modality) for one in train]
-            there = [row[flags] for row, flags in rows if row is not None]
-            if there and len(seen := torch.cat(there).double()):
-                deviation = seen.std(0, correction=0)
-                # a constant says nothing: it becomes 0 and not a division by 0
-                deviation = torch.where(deviation > 1e-8, deviation, torch.inf)
-                self.measured[modality] = (seen.mean(0), deviation)
+            rows = [_embeddings(conversation, modality) for conversation in train]
+            present = [embeddings[flags] for embeddings, flags in rows if embeddings is not None]
+            if present and len(values := torch.cat(present).double()):
+                std = values.std(0, correction=0)
+                # a constant number tells nothing: it becomes 0, and there is no division by 0
+                std = torch.where(std > 1e-8, std, torch.inf)
+                self.statistics[modality] = (values.mean(0), std)
 
-    def __call__(self, one: StoredConversation) -> BaselineInput:
-        """Prepare a conversation."""
+    def __call__(self, conversation: StoredConversation) -> BaselineInput:
+        """Input of a conversation."""
         columns = []
-        for modality, (mean, deviation) in self.measured.items():
-            row, flags = _embeddings(one, modality)
-            assert row is not None
-            scaled = ((row.double() - mean) / deviation).float()
+        for modality, (mean, std) in self.statistics.items():
+            embeddings, flags = _embeddings(conversation, modality)
+            assert embeddings is not None
+            scaled = ((embeddings.double() - mean) / std).float()
             columns += [torch.where(flags[:, None], scaled, 0.0), flags[:, None].float()]
         return BaselineInput(
-            one.id, one.ids, torch.cat(columns, 1), one.labels, one.has_text | one.has_speech
+            conversation.id,
+            conversation.ids,
+            torch.cat(columns, 1),
+            conversation.labels,
+            conversation.has_text | conversation.has_speech,
         )
 
 
 def baseline_inputs(store: EmbeddingStore) -> dict[str, list[BaselineInput]]:
-    """Prepare every split of a store.
+    """Inputs of every split of a store, standardised on train.
 
-    :param store: of any corpus.
+    :param store: embeddings of any corpus.
     :return: split to conversations.
-    :raises InputError: train or validation cannot be learned from or chosen by.
+    :raises InputError: train or validation has fewer than two of the labels.
     """
     stored = {split: list(store.conversations(split)) for split in ("train", "validation", "test")}
     for split in ("train", "validation"):
-        classes = {int(label) for one in stored[split] for label in one.labels if label >= 0}
+        classes = {
+            int(label) for conversation in stored[split] for label in conversation.labels if label >= 0
+        }
         if len(classes) < 2:
             raise InputError(
                 f"{store.folder}: its {split} split has {len(classes)} of its labels, and two are needed;"
                 " prepare the corpus with other splits"
             )
-    standard = Standard(stored["train"])
-    return {split: [standard(one) for one in several] for split, several in stored.items()}
+    standardizer = Standardizer(stored["train"])
+    return {split: list(map(standardizer, conversations)) for split, conversations in stored.items()}
 
 
-def as_predictions(several: Sequence[BaselineInput], logits: NDArray[np.float32]) -> Predictions:
-    """Put logits to the turns that they are about.
+def as_predictions(conversations: Sequence[BaselineInput], logits: NDArray[np.float32]) -> Predictions:
+    """Predictions from the logits of all turns of conversations.
 
-    :param several: conversations.
-    :param logits: of all their turns `[N, C]`.
+    :param conversations: with N turns together.
+    :param logits: `[N, C]`.
     """
     return Predictions(
-        ids=[turn for one in several for turn in one.ids],
-        conversations=np.repeat(np.arange(len(several)), [len(one) for one in several]),
-        conversation_ids=[one.id for one in several],
-        labels=torch.cat([one.labels for one in several]).numpy(),
+        ids=[turn for conversation in conversations for turn in conversation.ids],
+        conversations=np.repeat(np.arange(len(conversations)), list(map(len, conversations))),
+        conversation_ids=[conversation.id for conversation in conversations],
+        labels=torch.cat([conversation.labels for conversation in conversations]).numpy(),
         logits=logits,
-        judged=torch.cat([one.judged for one in several]).numpy(),
+        judged=torch.cat([conversation.has_input for conversation in conversations]).numpy(),
     )
 
 
-def _embeddings(one: StoredConversation, modality: str) -> tuple[Tensor | None, Tensor]:
-    """Embeddings `[T, D]` and where they are there `[T]`."""
-    row: Tensor | None = getattr(one, modality)
-    flags: Tensor = getattr(one, f"has_{modality}")
-    if row is not None:
-        odd = flags & ~row.isfinite().all(1)
-        if odd.any():
-            turn = one.ids[int(odd.nonzero()[0])]
+def _embeddings(conversation: StoredConversation, modality: str) -> tuple[Tensor | None, Tensor]:
+    """Embeddings `[T, D]` (None = the store lacks the modality) and which turns have one `[T]`."""
+    embeddings: Tensor | None = getattr(conversation, modality)
+    flags: Tensor = getattr(conversation, f"has_{modality}")
+    if embeddings is not None:
+        broken = flags & ~embeddings.isfinite().all(1)
+        if broken.any():
+            turn = conversation.ids[int(broken.nonzero()[0])]
             raise InputError(f"turn {turn}: its {modality} embedding is not a number; embed again")
-    return row, flags
+    return embeddings, flags

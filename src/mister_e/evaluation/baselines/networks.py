@@ -21,25 +21,25 @@ from mister_e.training.batching import length_bucketed
 from mister_e.training.runtime import seed_everything
 
 #: Learning rates that validation chooses from.
-RATES = (3e-4, 1e-3)
+LEARNING_RATES = (3e-4, 1e-3)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained.
+    """Training settings of a network.
 
-    :param epochs: at most.
-    :param patience: epochs without a better validation score before it stops.
-    :param batch: conversations in a step.
+    :param epochs: number of epochs at most.
+    :param patience: epochs without a better validation score before training stops.
+    :param batch_size: conversations in a step.
     :param weight_decay: of AdamW.
-    :param clip: norm of the gradient at most.
+    :param max_grad_norm: norm that gradients are clipped to.
     """
 
     epochs: int = 40
     patience: int = 5
-    batch: int = 16
+    batch_size: int = 16
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
 
 
 class Mlp(nn.Module):
@@ -76,7 +76,7 @@ class BcLstm(nn.Module):
 
 
 class TurnTransformer(nn.Module):
-    """A plain transformer encoder over the turns; pads are no keys."""
+    """A plain transformer encoder over the turns; attention ignores padding."""
 
     def __init__(self, features: int, classes: int, width: int = 128, layers: int = 2) -> None:
         super().__init__()
@@ -94,42 +94,42 @@ class TurnTransformer(nn.Module):
 
 
 def network(make: Callable[[int, int], nn.Module], settings: Settings = Settings()) -> Fit:
-    """Give the `Fit` of a network.
+    """The `Fit` of a network; its learning rate and epoch are chosen on validation.
 
-    :param make: gives a new network for a number of features and of classes.
-    :param settings: of its training; the rate is chosen on validation, as is the epoch.
+    :param make: makes a new network from a number of features and a number of classes.
+    :param settings: of its training.
     """
 
     def fit(
         train: Sequence[BaselineInput], validation: Sequence[BaselineInput], classes: int, seed: int
     ) -> Fitted:
         runs = []
-        for rate in RATES:
+        for learning_rate in LEARNING_RATES:
             seed_everything(seed)
             model = make(train[0].features.shape[1], classes)
             with _one_thread():
-                score, epoch = _train(model, train, validation, classes, seed, rate, settings)
-            runs.append((score, model, {"rate": rate, "epoch": epoch}))
+                score, epoch = _train(model, train, validation, classes, seed, learning_rate, settings)
+            runs.append((score, model, {"learning_rate": learning_rate, "epoch": epoch}))
         _, model, chosen = max(runs, key=lambda run: run[0])
-        return Fitted(lambda several: say(model, several), chosen)
+        return Fitted(lambda conversations: predict(model, conversations), chosen)
 
     return fit
 
 
 @torch.inference_mode()
-def say(model: nn.Module, several: Sequence[BaselineInput]) -> NDArray[np.float32]:
-    """Give the logits of all turns `[N, C]`.
+def predict(model: nn.Module, conversations: Sequence[BaselineInput]) -> NDArray[np.float32]:
+    """Logits of all turns of conversations `[N, C]`.
 
     :param model: a network of this module.
-    :param several: conversations.
+    :param conversations: with N turns together.
     """
     model.eval()
     logits: dict[int, Tensor] = {}
-    for batch in length_bucketed([len(one) for one in several], 32, 0):
+    for batch in length_bucketed(list(map(len, conversations)), 32, 0):
         with _one_thread():
-            output, mask = _run(model, [several[i] for i in batch])
+            output, mask = _run(model, [conversations[i] for i in batch])
         logits |= {i: row[real] for i, row, real in zip(batch, output, mask, strict=True)}
-    return torch.cat([logits[i] for i in range(len(several))]).float().numpy()
+    return torch.cat([logits[i] for i in range(len(conversations))]).float().numpy()
 
 
 def _train(
@@ -138,31 +138,34 @@ def _train(
     validation: Sequence[BaselineInput],
     classes: int,
     seed: int,
-    rate: float,
+    learning_rate: float,
     settings: Settings,
 ) -> tuple[float, int]:
-    """Train; keep the epoch that is best on validation, and say its score and number."""
-    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=settings.weight_decay)
-    lengths = [len(one) for one in train]
-    truth = torch.cat([one.labels for one in validation]).numpy()
-    counted = torch.cat([one.taught for one in validation]).numpy()
+    """Train, and keep the epoch with the best validation score.
+
+    :return: that score, weighted F1 of 0 to 100, and the number of the epoch.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=settings.weight_decay)
+    lengths = list(map(len, train))
+    truth = torch.cat([conversation.labels for conversation in validation]).numpy()
+    scored = torch.cat([conversation.scored for conversation in validation]).numpy()
     best: tuple[float, int, dict[str, Any]] = (-1.0, 0, {})
     for epoch in range(settings.epochs):
         model.train()
-        for batch in length_bucketed(lengths, settings.batch, 1000 * seed + epoch):
+        for batch in length_bucketed(lengths, settings.batch_size, 1000 * seed + epoch):
             chosen = [train[i] for i in batch]
-            counts = torch.cat([one.taught for one in chosen])
-            if not counts.any():
+            learned = torch.cat([conversation.scored for conversation in chosen])
+            if not learned.any():
                 continue
             output, mask = _run(model, chosen)
-            labels = torch.cat([one.labels for one in chosen])
-            loss = nn.functional.cross_entropy(output[mask][counts], labels[counts])
+            labels = torch.cat([conversation.labels for conversation in chosen])
+            loss = nn.functional.cross_entropy(output[mask][learned], labels[learned])
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
             optimizer.step()
-        predicted = say(model, validation).argmax(1)
-        score = weighted_f1_of(truth[counted], predicted[counted], classes)
+        predicted = predict(model, validation).argmax(1)
+        score = weighted_f1_of(truth[scored], predicted[scored], classes)
         if score > best[0]:
             best = (score, epoch, copy.deepcopy(model.state_dict()))
         elif epoch - best[1] >= settings.patience:
@@ -173,7 +176,7 @@ def _train(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute on one thread: steps this small wait for each other longer than they compute."""
+    """Compute on one thread: in steps this small, threads wait for each other longer than they compute."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -182,15 +185,16 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run(model: nn.Module, several: Sequence[BaselineInput]) -> tuple[Tensor, Tensor]:
-    """Pad to one batch and run: logits `[B, T, C]` and the mask `[B, T]`."""
-    turns = pad_sequence([one.features for one in several], batch_first=True)
-    mask = pad_sequence([torch.ones(len(one), dtype=torch.bool) for one in several], batch_first=True)
+def _run(model: nn.Module, conversations: Sequence[BaselineInput]) -> tuple[Tensor, Tensor]:
+    """Pad conversations to one batch and run: logits `[B, T, C]` and the mask of real turns `[B, T]`."""
+    turns = pad_sequence([conversation.features for conversation in conversations], batch_first=True)
+    real = [torch.ones(len(conversation), dtype=torch.bool) for conversation in conversations]
+    mask = pad_sequence(real, batch_first=True)
     return model(turns, mask), mask
 
 
 def _positions(turns: int, width: int) -> Tensor:
-    """Sines and cosines of the place `[T, D]` (Vaswani et al. 2017)."""
+    """Sines and cosines of the position `[T, D]` (Vaswani et al. 2017, section 3.5)."""
     places = torch.arange(turns)[:, None]
     waves = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     return torch.stack([torch.sin(places * waves), torch.cos(places * waves)], 2).flatten(1)

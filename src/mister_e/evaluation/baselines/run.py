@@ -1,9 +1,9 @@
-"""Run the baselines on a store: each seed once, chosen on validation, scored on test once."""
+"""Train and score the baselines on a store: settings chosen on validation, each seed scored on test once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mister_e.evaluation.protocol import ScoreProtocol, check_scorable
 from mister_e.evaluation.scorecard import score
 from mister_e.files import write_text
 from mister_e.inference.calibration import fit_temperature
+from mister_e.labels import LabelSet
 from mister_e.metrics.summary import mean_std_by_name, mean_std_text
 from mister_e.progress import Progress, silent
 from mister_e.training.runs import check_run_config, check_unique
@@ -33,14 +34,14 @@ class Baseline:
     """A baseline.
 
     :param fit: trains it.
-    :param seeded: whether a seed changes anything; if not, it is run once.
+    :param seeded: whether a seed changes the result; if not, it is trained once.
     """
 
     fit: Fit
     seeded: bool = True
 
 
-#: All of them, simplest first.
+#: All baselines, simplest first.
 BASELINES = {
     "majority": Baseline(majority, seeded=False),
     "logistic-regression": Baseline(logistic_regression, seeded=False),
@@ -58,12 +59,12 @@ def run_baselines(
     names: Sequence[str] = tuple(BASELINES),
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Run baselines; what is done already is not done again.
+    """Train and score baselines; a run that is finished is not done again.
 
-    :param store: the embeddings, of any corpus.
-    :param out: gets `<baseline>/seed-N.json`, `baselines.json` and `baselines.md`.
-    :param seeds: one run each, of those that a seed changes.
-    :param names: which of `BASELINES`.
+    :param store: embeddings of any corpus.
+    :param out: folder for `<baseline>/seed-N.json`, `baselines.json` and `baselines.md`.
+    :param seeds: one run each, for the baselines that a seed changes.
+    :param names: names of `BASELINES`.
     :param progress: told of finished runs, as stage "baselines".
     :return: what `baselines.json` holds.
     :raises InputError: the folder holds baselines of another store, or a name is unknown.
@@ -72,19 +73,19 @@ def run_baselines(
         raise InputError(f"unknown baseline {unknown[0]!r}: there are {', '.join(BASELINES)}")
     protocol = ScoreProtocol.of_store(store, "test", seeds=check_unique(seeds))
     check_scorable(store, ("train", *SCORED))
-    identities = {modality: facts["identity"] for modality, facts in protocol.encoders.items()}
+    identities = {modality: encoder["identity"] for modality, encoder in protocol.encoders.items()}
     check_run_config(out, {"format": FORMAT, "corpus_sha256": protocol.corpus_sha256, "encoders": identities})
     plan = [(name, seed) for name in names for seed in (seeds if BASELINES[name].seeded else seeds[:1])]
-    prepared: dict[str, list[BaselineInput]] = {}
+    inputs: dict[str, list[BaselineInput]] = {}
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for done, (name, seed) in enumerate(plan):
         progress("baselines", done, len(plan))
-        # one that no seed changes has one file, whatever the seeds
+        # a baseline that no seed changes has one file, whatever the seeds
         path = out / name / (f"seed-{seed}.json" if BASELINES[name].seeded else "result.json")
         if not path.is_file():
-            prepared = prepared or baseline_inputs(store)
+            inputs = inputs or baseline_inputs(store)
             path.parent.mkdir(exist_ok=True)
-            result = _one(BASELINES[name], prepared, protocol, seed)
+            result = run_seed(BASELINES[name], inputs, protocol.corpus.labels, seed)
             write_text(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
         results[name].append(json.loads(path.read_text(encoding="utf-8")))
     progress("baselines", len(plan), len(plan))
@@ -114,20 +115,26 @@ def markdown(summary: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _one(
-    baseline: Baseline, prepared: dict[str, list[BaselineInput]], protocol: ScoreProtocol, seed: int
+def run_seed(
+    baseline: Baseline, inputs: Mapping[str, Sequence[BaselineInput]], labels: LabelSet, seed: int
 ) -> dict[str, Any]:
-    """Train a baseline with one seed; then, with all chosen, look at test."""
-    labels = protocol.corpus.labels
-    fitted = baseline.fit(prepared["train"], prepared["validation"], len(labels), seed)
-    predictions = as_predictions(prepared["validation"], fitted.say(prepared["validation"]))
-    counted = predictions.scored
+    """Train a baseline with one seed, fit its temperature on validation, and only then score test.
+
+    :param baseline: what to train.
+    :param inputs: split to conversations.
+    :param labels: the classes.
+    :param seed: of the training.
+    :return: JSON-ready: seed, chosen settings, and the scorecard of validation and of test.
+    """
+    fitted = baseline.fit(inputs["train"], inputs["validation"], len(labels), seed)
+    validation = as_predictions(inputs["validation"], fitted.predict(inputs["validation"]))
+    scored = validation.scored
     temperature = fit_temperature(
-        torch.from_numpy(predictions.logits[counted]), torch.from_numpy(predictions.labels[counted])
+        torch.from_numpy(validation.logits[scored]), torch.from_numpy(validation.labels[scored])
     )
     result: dict[str, Any] = {"seed": seed if baseline.seeded else None, "chosen": dict(fitted.chosen)}
     for split in SCORED:
-        predictions = as_predictions(prepared[split], fitted.say(prepared[split]))
+        predictions = as_predictions(inputs[split], fitted.predict(inputs[split]))
         result[split] = score(predictions, labels, temperature=temperature).to_json()
     return result
 
@@ -135,8 +142,8 @@ def _one(
 def _summary(results: Sequence[dict[str, Any]], *, seeded: bool) -> dict[str, Any]:
     """Mean ± sd over the seeds of each split."""
     return {
-        "seeds": [one["seed"] for one in results] if seeded else None,
-        "chosen": [one["chosen"] for one in results],
-        **{split: mean_std_by_name([one[split]["scores"] for one in results]) for split in SCORED},
+        "seeds": [result["seed"] for result in results] if seeded else None,
+        "chosen": [result["chosen"] for result in results],
+        **{split: mean_std_by_name([result[split]["scores"] for result in results]) for split in SCORED},
         "turns": {split: results[0][split]["turns"] for split in SCORED},
     }
