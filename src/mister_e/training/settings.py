@@ -92,7 +92,7 @@ class FinetuneSettings(LoopSettings):
 
     RENAMED: ClassVar[Mapping[str, str]] = {
         **LoopSettings.RENAMED,
-        "head_learning_rate": "head_learning_rate",
+        "head_rate": "head_learning_rate",
     }
 
     head_learning_rate: float | None = Field(None, gt=0)
