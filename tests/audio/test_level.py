@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.audio.level import mended, normalise_level, speech_bounds
+from mister_e.audio.level import normalise_level, replace_non_finite, speech_bounds
 
 
 def clip(seed, seconds=0.6):
@@ -84,8 +84,8 @@ def test_what_is_not_finite_counts_as_silence(broken):
     samples[100] = samples[5_000:5_100] = 0
     faulty = samples.copy()
     faulty[100] = faulty[5_000:5_100] = broken
-    np.testing.assert_array_equal(mended(faulty), samples)
-    assert mended(faulty).dtype == np.float32
+    np.testing.assert_array_equal(replace_non_finite(faulty), samples)
+    assert replace_non_finite(faulty).dtype == np.float32
     assert speech_bounds(faulty) == speech_bounds(samples)
     np.testing.assert_array_equal(normalise_level(faulty), normalise_level(samples))
     nothing = np.full(800, broken, np.float32)
@@ -95,7 +95,7 @@ def test_what_is_not_finite_counts_as_silence(broken):
 
 def test_sound_without_fault_is_not_copied():
     samples = clip(5)
-    assert mended(samples) is samples
+    assert replace_non_finite(samples) is samples
 
 
 @pytest.mark.parametrize("target", [0.01, 0.05, 0.1])

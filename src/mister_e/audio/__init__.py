@@ -1,4 +1,4 @@
-"""Sound as a signal: decoding, encoding, level, pitch and prosody; knows no turns and no words."""
+"""Audio signals: decoding, encoding, level, pitch and prosody. Turns and words are not known here."""
 
 from __future__ import annotations
 

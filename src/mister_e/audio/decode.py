@@ -1,4 +1,4 @@
-"""Any recording as 16 kHz float32 pieces: streaming, with times kept, whatever the container."""
+"""Decoding of audio and video files to 16 kHz float32, in pieces, with the file's own times."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.audio.level import mended
+from mister_e.audio.level import replace_non_finite
 from mister_e.errors import InputError
 
 Samples = NDArray[np.float32]
 Channels = Literal["mix", "split"]
 
-#: A frame this much later (s) than the sound before it ended leaves a gap that is filled with
-#: silence; less is the rounding of timestamps. More than the longest gap is a broken timestamp.
-_SHORTEST_GAP, _LONGEST_GAP = 0.1, 3600.0
+#: A frame that starts so much later (s) than the one before ended follows a gap, which is filled with
+#: silence. A shorter gap is the rounding of timestamps, a longer one a broken timestamp.
+_MIN_GAP, _MAX_GAP = 0.1, 3600.0
 
-#: Decoders need some sound before a point they jumped to until they are right again (s).
-_RUN_UP = 1.0
+#: Seconds decoded before the wanted start: after a seek a decoder needs some frames until it is exact.
+_PREROLL = 1.0
 
-#: Containers that state a length. Of others, as bare MP3 and AAC streams, FFmpeg reports a guess
-#: from the bit rate of the first frames, which may be wrong many times over.
+#: Amplitude far beyond full scale. Lossy codecs overshoot 1 a little; 4 is a file with a wrong scale.
+_WRONG_SCALE = 4.0
+
+#: Containers whose header states the duration. For others, such as bare MP3 and AAC streams, FFmpeg
+#: estimates it from the bit rate of the first frames, which may be wrong many times over.
 _STATES_LENGTH = frozenset(
     {"wav", "w64", "aiff", "caf", "flac", "ogg", "avi", "asf", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
 )
@@ -36,12 +39,12 @@ _STATES_LENGTH = frozenset(
 
 @dataclass(frozen=True)
 class Recording:
-    """What the header of a recording says.
+    """Properties of a recording from its header.
 
     :param path: the file.
-    :param duration: seconds; None where nothing is known.
-    :param exact: whether the header states the duration; if not, it is a guess, good for a
-        progress bar and nothing else.
+    :param duration: seconds; None = unknown.
+    :param exact: whether the header states the duration; if not, it is an estimate, good only for a
+        progress bar.
     :param channels: number of channels.
     :param sample_rate: Hz, before resampling.
     """
@@ -57,7 +60,7 @@ def probe(path: str | Path) -> Recording:
     """Read the header of a recording.
 
     :param path: an audio or video file.
-    :return: what the header says.
+    :return: its properties.
     :raises InputError: the file cannot be read or has no sound.
     """
     with _opened(path) as container:
@@ -74,15 +77,15 @@ def probe(path: str | Path) -> Recording:
 def blocks(
     path: str | Path, *, channels: Channels = "mix", seconds: float = 30.0, notes: list[str] | None = None
 ) -> Iterator[Samples]:
-    """Decode a recording piece by piece, in memory bounded by one piece.
+    """Decode a recording in pieces; memory holds one piece at a time.
 
     The first sample is second 0 of the container: a sound track that starts late, or has gaps,
-    is filled up with silence.
+    is filled with silence.
 
     :param path: an audio or video file.
     :param channels: "mix" = the mean of all channels, "split" = every channel by itself.
     :param seconds: length of a piece; the last one is shorter.
-    :param notes: what was wrong but could be mended is appended here.
+    :param notes: sentences about damage that could be repaired are appended here.
     :return: float32 `[C, N]` pieces at `SAMPLE_RATE`, within [-1, 1].
     :raises InputError: `channels` is neither; while decoding: the file cannot be read, has no
         sound, or none of it can be decoded.
@@ -93,7 +96,7 @@ def blocks(
 
 
 def _blocks(path: str | Path, channels: Channels, seconds: float, notes: list[str]) -> Iterator[Samples]:
-    """Decode, and divide into pieces of one length."""
+    """Decode, and divide into pieces of `seconds` each."""
     size = round(seconds * SAMPLE_RATE)
     waiting: list[Samples] = []
     count = total = 0
@@ -115,6 +118,7 @@ def _blocks(path: str | Path, channels: Channels, seconds: float, notes: list[st
             yield np.concatenate(waiting, axis=1)
         stated = _duration(container)
         decoded = total / SAMPLE_RATE
+        # 2 % and a second of tolerance: headers count encoder padding, and round
         if stated is not None and _states_length(container) and decoded < 0.98 * stated - 1.0:
             notes.append(
                 f"the header says {stated:.1f} s, only {decoded:.1f} s could be decoded; it may be cut off"
@@ -122,13 +126,13 @@ def _blocks(path: str | Path, channels: Channels, seconds: float, notes: list[st
 
 
 def read_clip(path: str | Path, start: float, end: float | None, channel: int | None) -> Samples:
-    """Decode one stretch of a recording without decoding all that comes before it.
+    """Decode a part of a recording without decoding all that comes before it.
 
     :param path: an audio or video file.
     :param start: first second.
     :param end: last second; None = to the end of the recording.
     :param channel: 0-based; None = the mean of all channels.
-    :return: float32 `[N]` at `SAMPLE_RATE`; shorter than asked where the recording ends before.
+    :return: float32 `[N]` at `SAMPLE_RATE`; shorter where the recording ends before `end`.
     :raises InputError: the file cannot be read, or has no such channel or stretch.
     """
     with _opened(path) as container:
@@ -138,8 +142,8 @@ def read_clip(path: str | Path, start: float, end: float | None, channel: int | 
                 f"{path}: has {stream.codec_context.channels} channels, there is no channel {channel}"
                 " (the first is 0)"
             )
-        if start > _RUN_UP:
-            container.seek(round((_origin(container) + start - _RUN_UP) * av.time_base))
+        if start > _PREROLL:
+            container.seek(round((_origin(container) + start - _PREROLL) * av.time_base))
         size = None if end is None else max(0, round((end - start) * SAMPLE_RATE))
         pieces: list[Samples] = []
         count = 0
@@ -155,7 +159,7 @@ def read_clip(path: str | Path, start: float, end: float | None, channel: int | 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[InputContainer]:
-    """Open a recording that has a sound track."""
+    """Open a recording; InputError says what is wrong with one that cannot be read or has no sound."""
     file = Path(path)
     try:
         if file.is_dir():
@@ -164,7 +168,7 @@ def _opened(path: str | Path) -> Iterator[InputContainer]:
             raise InputError(f"{path}: is empty (0 bytes); record or copy it again")
         container = av.open(str(file), metadata_errors="ignore")
     except InputError:
-        # it is a ValueError too, but says all there is to say
+        # an InputError is a ValueError too: not to be wrapped below
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
@@ -183,24 +187,24 @@ def _opened(path: str | Path) -> Iterator[InputContainer]:
 
 
 def _duration(container: InputContainer) -> float | None:
-    """Length in seconds, stated or guessed."""
+    """Duration in seconds, exact or estimated; None = unknown."""
     return container.duration / av.time_base if container.duration else None
 
 
 def _states_length(container: InputContainer) -> bool:
-    """Tell whether the length is the header's word, and not a guess."""
+    """Whether the header states the duration, so that it is no estimate."""
     return container.duration is not None and container.format.name in _STATES_LENGTH
 
 
 def _origin(container: InputContainer) -> float:
-    """Timestamp (s) of second 0."""
+    """Timestamp (s) of the start of the container, which counts as second 0."""
     return (container.start_time or 0) / av.time_base
 
 
 def _sound(
     container: InputContainer, start: float, channels: Channels, notes: list[str]
 ) -> Iterator[Samples]:
-    """Sound from second `start` on, at `SAMPLE_RATE`, without gaps.
+    """Decode from second `start` on, at `SAMPLE_RATE`, with gaps filled.
 
     :return: float32 `[C, N]` pieces of any length.
     """
@@ -208,11 +212,11 @@ def _sound(
     width = 1 if channels == "mix" else container.streams.audio[0].codec_context.channels
     as_floats = resampler = None
     shape, rate = None, 0
-    position = start  # the second up to which sound was given
+    position = start  # the second up to which sound was yielded
     faults: set[str] = set()
     for frame in _frames(container, notes):
         if as_floats is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
-            # the first frame, or a track that changes on its way
+            # the first frame, or a track whose format changes midway
             if resampler is not None:
                 yield from _resampled(resampler, None, width)
             shape, rate = (frame.format.name, frame.layout.name, frame.sample_rate), frame.sample_rate
@@ -220,12 +224,12 @@ def _sound(
             resampler = av.AudioResampler(format="flt", layout=f"{width}c", rate=SAMPLE_RATE)
         assert resampler is not None
         gap = 0.0 if frame.time is None else frame.time - origin - position
-        samples = _fitting(_floats(as_floats, frame), width, faults)
+        samples = _repaired(_floats(as_floats, frame), width, faults)
         if gap < 0 and position == start:
             samples = samples[:, min(round(-gap * rate), samples.shape[1]) :]
             if samples.shape[1] == 0:
                 continue
-        elif _SHORTEST_GAP < gap < _LONGEST_GAP:
+        elif _MIN_GAP < gap < _MAX_GAP:
             for begin in range(0, round(gap * rate), rate):
                 silence = np.zeros((width, min(rate, round(gap * rate) - begin)), np.float32)
                 yield from _resampled(resampler, _frame(silence, rate), width)
@@ -237,14 +241,13 @@ def _sound(
     notes.extend(sorted(faults))
 
 
-def _fitting(samples: Samples, width: int, faults: set[str]) -> Samples:
-    """Make samples finite and at most 1, in as many channels as asked; remember what was wrong."""
-    finite = mended(samples)
+def _repaired(samples: Samples, width: int, faults: set[str]) -> Samples:
+    """Make samples finite and within [-1, 1], in `width` channels; add what was wrong to `faults`."""
+    finite = replace_non_finite(samples)
     if finite is not samples:
         faults.add("samples that are not numbers (NaN or infinite) were taken as silence")
         samples = finite
-    # a little over full scale is what lossy codecs do; far over it is a wrong scale
-    if np.abs(samples).max(initial=0) > 4:
+    if np.abs(samples).max(initial=0) > _WRONG_SCALE:
         faults.add("samples far beyond full scale were clipped; the file's scale may be wrong")
     samples = np.clip(samples, -1, 1)
     if len(samples) != width:
@@ -253,7 +256,7 @@ def _fitting(samples: Samples, width: int, faults: set[str]) -> Samples:
 
 
 def _frames(container: InputContainer, notes: list[str]) -> Iterator[av.AudioFrame]:
-    """Decode what can be decoded, past damaged packets, and note the damage."""
+    """Decode all frames that can be decoded, skip damaged packets, and note them."""
     damaged = 0
     first: float | None = None
     packets = container.demux(container.streams.audio[0])
@@ -288,7 +291,7 @@ def _floats(as_floats: av.AudioResampler, frame: av.AudioFrame) -> Samples:
 
 
 def _frame(samples: Samples, rate: int) -> av.AudioFrame:
-    """Wrap float32 `[C, N]` for FFmpeg."""
+    """Make a frame for FFmpeg of float32 `[C, N]`."""
     packed = np.ascontiguousarray(samples.T).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=f"{len(samples)}c")
     frame.sample_rate = rate
@@ -296,8 +299,8 @@ def _frame(samples: Samples, rate: int) -> av.AudioFrame:
 
 
 def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None, width: int) -> Iterator[Samples]:
-    """Feed a frame (None = the end) and give what comes out, float32 `[C, N]`."""
+    """Resample a frame (None = flush the end) to float32 `[C, N]` pieces."""
     for out in resampler.resample(frame):
         if out.samples:
-            # the filter overshoots at steps
+            # the resampling filter overshoots at steps
             yield np.clip(out.to_ndarray().reshape(-1, width).T, -1, 1)

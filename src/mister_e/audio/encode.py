@@ -1,4 +1,4 @@
-"""A recording made small: mono Opus, to be played inside a report."""
+"""Compression of a recording to mono Opus, to be played inside a report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mister_e.audio.decode import blocks
 from mister_e.audio.format import SAMPLE_RATE
 
-#: Clear speech, about 11 MB an hour.
+#: Bits per second: clear speech, about 11 MB an hour.
 BIT_RATE = 24_000
 
 #: MIME type of what `encode` returns.

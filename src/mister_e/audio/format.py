@@ -1,10 +1,9 @@
-"""What sound is everywhere inside this package."""
+"""The audio format inside this package: mono float32 at 16 kHz."""
 
 from __future__ import annotations
 
 #: Every piece of audio inside this package is mono float32 in [-1, 1] at this rate, in Hz.
 SAMPLE_RATE = 16_000
 
-
-#: Longest turn in seconds: what the speech encoder hears at once.
+#: Longest turn in seconds: the window of Whisper, the encoder with the shortest limit.
 LONGEST = 30.0

@@ -1,4 +1,4 @@
-"""Cutting sound into overlapping windows, in bounded memory."""
+"""Overlapping windows of a signal, processed in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mister_e.audio.format import SAMPLE_RATE
 
 Floats = NDArray[np.float64]
 
-# Small enough to stay in the processor's cache, large enough to hide numpy's overhead.
+# Windows in a block: few enough to stay in the processor's cache, enough to hide numpy's overhead.
 _BLOCK = 64
 
 
 def windows(sound: Floats, width: int, step: float) -> Floats:
-    """View sound as evenly spaced windows whose middle is the middle of the sound.
+    """Evenly spaced windows of a signal, centred: what does not fill a window is left out at both ends.
 
     :param sound: samples `[N]` at `SAMPLE_RATE`.
     :param width: samples in a window.

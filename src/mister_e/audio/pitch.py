@@ -1,8 +1,15 @@
-"""How periodic speech is over time: pitch and harmonics-to-noise ratio.
+"""Pitch and harmonics-to-noise ratio (HNR) over time.
 
 Both follow P. Boersma, "Accurate short-term analysis of the fundamental frequency and the
-harmonics-to-noise ratio of a sampled sound" (IFA Proceedings 17, 1993), with the settings that
-phoneticians use by default, so that the values compare with published tables.
+harmonics-to-noise ratio of a sampled sound" (IFA Proceedings 17, 1993), the algorithm of the program
+Praat, with Praat's default settings, so that the values compare with published tables:
+
+1. In each frame, local maxima of the autocorrelation, r(lag), are the pitch candidates; the
+   autocorrelation of the windowed frame is divided by that of the window, which removes its bias.
+2. The strength of a candidate is r(lag) minus a cost for low pitch; "unvoiced" is one more candidate.
+3. The pitch track is the path through the candidates with the greatest sum of strengths minus
+   the costs of jumps (Viterbi search).
+4. HNR = 10 * log10(r / (1 - r)) dB, of the highest r: the periodic part of the power against the rest.
 """
 
 from __future__ import annotations
@@ -16,28 +23,29 @@ from numpy.typing import NDArray
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.frames import Floats, by_blocks, windows
 
-#: Seconds between values.
+#: Seconds between values. Praat's costs of jumps are for this step.
 STEP = 0.01
-#: Lowest and highest pitch, in Hz.
+#: Lowest and highest pitch, in Hz (Praat's defaults).
 FLOOR, CEILING = 75.0, 600.0
 
-_SILENCE = 0.03  # frames below this share of the loudest sample lean to unvoiced
-_OCTAVE_COST = 0.01  # per octave below the ceiling: the shorter of two equal periods wins
-_JUMP_COST = 0.35  # of a pitch change, per octave
+# Praat's defaults: silence threshold, octave cost, octave-jump cost
+_SILENCE = 0.03  # a frame whose peak is below this fraction of the loudest sample counts as unvoiced
+_OCTAVE_COST = 0.01  # per octave below the ceiling: the shorter of two equally good periods wins
+_JUMP_COST = 0.35  # per octave between the pitches of two successive frames
 
-_PERIOD = int(SAMPLE_RATE / FLOOR)  # the longest, in samples
-_REACH = 12  # samples on each side that interpolation looks at
-_FINE = 4  # steps of interpolation in a sample
-_LAGS = _PERIOD + _REACH + 2
+_PERIOD = int(SAMPLE_RATE / FLOOR)  # longest period, in samples
+_REACH = 12  # samples on each side that the interpolation uses
+_FINE = 4  # points of the interpolated curve per sample; a parabola refines between them
+_LAGS = _PERIOD + _REACH + 2  # lags for which the correlation is computed
 _TINY = 1e-12
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pitches that each frame could have.
+    """Pitch candidates of each frame.
 
     :param frequency: Hz `[T, K]`.
-    :param scores: how well each fits `[T, K]`, about 0 to 1; -inf = no candidate.
+    :param scores: strength of each `[T, K]`, about 0 to 1; -inf = no candidate.
     :param loudness: peak of each frame `[T]` relative to the loudest sample of all.
     """
 
@@ -47,10 +55,12 @@ class Candidates:
 
 
 def pitch_candidates(sound: Floats) -> Candidates:
-    """Peaks of the autocorrelation of each frame of three longest periods.
+    """Find the pitch candidates of a sound, in frames as long as three of the longest periods.
+
+    The strength of a candidate is `r(lag) - octave_cost * log2(ceiling / frequency)`.
 
     :param sound: samples `[N]` at `SAMPLE_RATE`, mean 0, loudest sample 1 (or all 0).
-    :return: candidates, one frame every `STEP`; no frame below 40 ms.
+    :return: candidates, one frame every `STEP`; no frame where the sound is shorter than 40 ms.
     """
     width = round(3 * SAMPLE_RATE / FLOOR)
     peaks = by_blocks(_autocorrelation_peaks, windows(sound, width, STEP))
@@ -61,10 +71,10 @@ def pitch_candidates(sound: Floats) -> Candidates:
 
 
 def pitch_track(candidates: Candidates, voicing: float = 0.45, switch: float = 0.14) -> Floats:
-    """Fundamental frequency: the cheapest way through the candidates.
+    """Fundamental frequency: the best path through the candidates.
 
     :param candidates: from `pitch_candidates`.
-    :param voicing: score that a voiced frame needs.
+    :param voicing: strength of "unvoiced" in a loud frame: what a voiced candidate must exceed.
     :param switch: cost of a change between voiced and unvoiced.
     :return: Hz `[T]`, one value every `STEP`, NaN where unvoiced.
     """
@@ -77,21 +87,26 @@ def pitch_track(candidates: Candidates, voicing: float = 0.45, switch: float = 0
 
 
 def harmonicity(sound: Floats) -> Floats:
-    """Harmonics-to-noise ratio, from the correlation of one period's length with what follows it.
+    """Harmonics-to-noise ratio, `10 * log10(r / (1 - r))`, by cross-correlation.
+
+    r is the highest correlation of a stretch as long as the longest period with a later one as long: the
+    "cc" method, which Praat prefers for HNR.
 
     :param sound: samples `[N]` at `SAMPLE_RATE`, mean 0, loudest sample 1 (or all 0).
-    :return: dB `[T]`, one value every `STEP`, NaN in quiet frames and where nothing repeats.
+    :return: dB `[T]`, one value every `STEP`, NaN in silent frames and in those without a period.
     """
     peaks = by_blocks(_cross_correlation_peaks, windows(sound, _PERIOD + _LAGS, STEP))
     loudness, strengths = peaks[:, 0, 0], peaks[:, 2]
     best = strengths.max(axis=1)
+    # Praat's settings for HNR: silence threshold 0.1, voicing threshold 0
     periodic = best > np.maximum(_unvoiced_score(loudness, silence=0.1, voicing=0.0), _TINY)
-    best = np.clip(best, _TINY, 1 / np.clip(best, 1 + _TINY, None))  # interpolation may overshoot 1
+    # interpolation may overshoot 1: r > 1 becomes 1 / r, as in Praat
+    best = np.clip(best, _TINY, 1 / np.clip(best, 1 + _TINY, None))
     return np.where(periodic, 10 * np.log10(best / (1 - best)), np.nan)
 
 
 def _autocorrelation_peaks(frames: Floats) -> Floats:
-    """Peaks of the autocorrelation of `[T, width]`, free of the Hann window's own."""
+    """Peaks of the autocorrelation of frames `[T, width]`, divided by that of their Hann window."""
     frames, loudness = _centred(frames)
     width = frames.shape[1]
     size = _fft_size(width + _LAGS)
@@ -102,7 +117,7 @@ def _autocorrelation_peaks(frames: Floats) -> Floats:
 
 
 def _cross_correlation_peaks(frames: Floats) -> Floats:
-    """Peaks of the correlation of each frame's first period with every later stretch as long."""
+    """Peaks of the normalised correlation of each frame's first longest period with every later stretch."""
     frames, loudness = _centred(frames)
     size = _fft_size(frames.shape[1])
     spectrum = np.fft.rfft(frames, size) * np.fft.rfft(frames[:, :_PERIOD], size).conj()
@@ -114,7 +129,7 @@ def _cross_correlation_peaks(frames: Floats) -> Floats:
 
 
 def _centred(frames: Floats) -> tuple[Floats, Floats]:
-    """Take the mean off each frame; also the peak `[T]` of the longest period in its middle."""
+    """Subtract the mean of each frame; also the peak `[T]` within one longest period in its middle."""
     frames = frames - frames.mean(axis=1, keepdims=True)
     start = (frames.shape[1] - _PERIOD) // 2
     return frames, np.abs(frames[:, start : start + _PERIOD]).max(axis=1)
@@ -128,6 +143,7 @@ def _fft_size(least: int) -> int:
 
 @cache
 def _hann(width: int) -> Floats:
+    """Hann window `[width]` without the zeros at its ends."""
     return np.asarray(np.hanning(width + 2)[1:-1])
 
 
@@ -140,19 +156,23 @@ def _hann_correlation(width: int) -> Floats:
 
 @cache
 def _interpolation() -> Floats:
-    """Windowed-sinc weights `[2 * _REACH + 1, 2 * _FINE + 1]` for offsets from -1 to 1 sample."""
+    """Windowed-sinc weights `[2 * _REACH + 1, 2 * _FINE + 1]` for offsets from -1 to 1 sample.
+
+    A correlation of a sampled sound is band-limited, so that sinc interpolation gives its values between
+    samples; a raised cosine ends the infinite sum after `_REACH` samples.
+    """
     distance = np.arange(-_REACH, _REACH + 1)[:, None] - np.linspace(-1, 1, 2 * _FINE + 1)
     return np.asarray(np.sinc(distance) * (0.5 + 0.5 * np.cos(np.pi * distance / (_REACH + 1))))
 
 
 def _peaks(correlation: Floats, loudness: Floats, count: int, shortest: int, least: float) -> Floats:
-    """Highest local maxima of each frame's correlation.
+    """Find the highest local maxima of each frame's correlation.
 
     :param correlation: `[T, _LAGS]` at whole lags.
-    :param loudness: `[T]`, handed through.
+    :param loudness: `[T]`, returned with the maxima.
     :param count: how many maxima to keep, K.
-    :param shortest: lag to start from, in samples.
-    :param least: maxima not above this are no candidates.
+    :param shortest: shortest lag, in samples.
+    :param least: a maximum must exceed this.
     :return: `[T, 3, K]`: loudness, lags in samples, and strengths (-inf = no candidate).
     """
     inside = correlation[:, shortest : _PERIOD + 1]
@@ -169,27 +189,37 @@ def _peaks(correlation: Floats, loudness: Floats, count: int, shortest: int, lea
 def _between_samples(
     correlation: Floats, rows: NDArray[np.intp], places: NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
-    """Move maxima from whole lags to where the band-limited curve has them."""
+    """Move maxima from whole lags to those of the interpolated curve.
+
+    :return: lags in samples and heights of the maxima.
+    """
     around = np.abs(places[:, None] + np.arange(-_REACH, _REACH + 1))  # a correlation is even
     fine = correlation[rows[:, None], around] @ _interpolation()
     top = fine[:, 1:-1].argmax(axis=1) + 1
     each = np.arange(len(top))
     left, middle, right = fine[each, top - 1], fine[each, top], fine[each, top + 1]
-    bend = np.maximum(2 * middle - left - right, _TINY)
-    shift = np.clip((right - left) / (2 * bend), -0.5, 0.5)  # summit of the parabola through the three
+    # vertex of the parabola through the three highest points
+    curvature = np.maximum(2 * middle - left - right, _TINY)
+    shift = np.clip((right - left) / (2 * curvature), -0.5, 0.5)
     return places + (top - _FINE + shift) / _FINE, middle + (right - left) * shift / 4
 
 
 def _unvoiced_score(loudness: Floats, silence: float, voicing: float) -> Floats:
-    """Strength of the candidate "unvoiced": the voicing threshold, and more in quiet frames."""
+    """Strength of the candidate "unvoiced": the voicing threshold, and more in quiet frames.
+
+    `voicing + max(0, 2 - (peak / global peak) / (silence / (1 + voicing)))`, Boersma (1993).
+    """
     return np.asarray(voicing + np.maximum(0.0, 2 - loudness * (1 + voicing) / silence))
 
 
 def _best_path(candidates: Candidates, unvoiced: Floats, switch: float) -> NDArray[np.intp]:
-    """Viterbi search through the K candidates of each frame and "unvoiced".
+    """Viterbi search for the best path through the K candidates of each frame and "unvoiced".
+
+    A step between two pitches costs `_JUMP_COST` an octave, one between voiced and unvoiced `switch`, one
+    between two unvoiced frames nothing.
 
     :param unvoiced: score `[T]` of the candidate "unvoiced", which gets the number K.
-    :return: number of each frame's winner `[T]`.
+    :return: number of each frame's candidate on the path `[T]`.
     """
     octaves = np.log2(candidates.frequency)
     jumps = _JUMP_COST * np.abs(octaves[:-1, :, None] - octaves[1:, None, :])

@@ -1,4 +1,4 @@
-"""The outline of a recording, gathered while it passes by."""
+"""The waveform of a recording as a few peaks, computed while its blocks are read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
 
-#: Most points of an outline.
+#: Points of an outline at most.
 POINTS = 1000
 
+#: Samples for one peak that is kept: 50 ms.
 _STEP = SAMPLE_RATE // 20
 
 
 class Waveform:
-    """Loudness over time, and the length, of blocks that are being read by somebody else."""
+    """Peaks over time and the duration of a recording, without a second pass over it."""
 
     def __init__(self) -> None:
         self._samples = 0
@@ -24,9 +25,9 @@ class Waveform:
         self._peaks: list[NDArray[np.float32]] = []
 
     def watch(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Pass blocks on, looking at them.
+        """Yield blocks unchanged, and record their peaks.
 
-        :param blocks: float32 `[C, N]`, one after the other.
+        :param blocks: float32 `[C, N]`, successive pieces of the recording.
         """
         for block in blocks:
             self._samples += block.shape[1]
@@ -38,11 +39,11 @@ class Waveform:
 
     @property
     def duration(self) -> float:
-        """Seconds seen so far."""
+        """Seconds of the blocks so far."""
         return self._samples / SAMPLE_RATE
 
     def outline(self) -> tuple[float, ...]:
-        """At most `POINTS` peaks, evenly spaced over the recording, 1 = its loudest."""
+        """At most `POINTS` peaks, evenly spaced over the recording, 1 = the highest; empty for silence."""
         peaks = np.concatenate([*self._peaks, [self._rest.max()] if len(self._rest) else []])
         if not len(peaks) or not peaks.max():
             return ()
