@@ -1,4 +1,4 @@
-"""Utterance encoders: from the words and the sound of a turn to one embedding each, in training and in use."""
+"""Utterance encoders: from the words and the sound of a turn to one embedding each, in training and use."""
 
 from __future__ import annotations
 

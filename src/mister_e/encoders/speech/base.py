@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from mister_e.audio.format import LONGEST
 from mister_e.conversation import Conversation
 from mister_e.encoders.backbones.loading import Precision, identify
 from mister_e.encoders.backbones.lora import LoraSettings, adapter_weights
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.layers import PoolingName, classifier, pooling, projection
 from mister_e.encoders.persistence import write
-from mister_e.encoders.speech.preprocess import LONGEST_SECONDS, nothing, seconds_of, sound_keys, sound_of
+from mister_e.encoders.speech.preprocess import nothing, seconds_of, sound_keys, sound_of
 
 
 class PretrainedSpeechConfig(BaseModel):
@@ -45,7 +46,7 @@ class PretrainedSpeechConfig(BaseModel):
     base: str
     pooling: PoolingName = "mean"
     embedding_dim: int | None = Field(None, gt=0)
-    max_seconds: float = Field(LONGEST_SECONDS, ge=0.1, le=LONGEST_SECONDS)
+    max_seconds: float = Field(LONGEST, ge=0.1, le=LONGEST)
     crop_seconds: float | None = Field(None, ge=0.1)
     dropout: float = Field(0.1, ge=0, lt=1)
     classes: int = Field(0, ge=0)

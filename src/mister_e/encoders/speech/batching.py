@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mister_e.encoders.speech.frontend import AudioFeatures
+from mister_e.encoders.speech.frontend import (
+    AudioFeatures,
+    SpeechFrontend,
+    TurnAudio,
+    digest,
+    load_features,
+    save_features,
+)
+from mister_e.encoders.speech.preprocess import clip_key
 from mister_e.encoders.speech.whisper_layers import MELS
 from mister_e.errors import InputError
 
@@ -64,3 +73,33 @@ def cropped(turn: AudioFeatures, most: int, random: np.random.Generator) -> Audi
         return turn
     first = int(random.integers(extra + 1))
     return replace(turn, mel=turn.mel[first : first + most])
+
+
+def extract_turns(
+    turns: Sequence[TurnAudio], frontend: SpeechFrontend | None, kept: Path | None
+) -> list[AudioFeatures | None]:
+    """Extract the features of a conversation's turns.
+
+    :param turns: N of them.
+    :param frontend: None = no turn has a clip.
+    :param kept: folder where features are kept, and found again by the sound; None = nowhere.
+    :return: N features: of the clip, else the statistics that are told; None = silence.
+    """
+    result: list[AudioFeatures | None] = [turn.to_features() for turn in turns]
+    clips = {number: turn.clip for number, turn in enumerate(turns) if turn.clip is not None}
+    if frontend is None or not clips:
+        return result
+    path = None
+    if kept is not None:
+        path = kept / f"{digest([clip_key(clip) for clip in clips.values()])}.npz"
+    if path is not None and path.is_file():
+        found = load_features(path)
+    else:
+        found = frontend.extract_features([clip.load() for clip in clips.values()])
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_features(path, found)
+            found = load_features(path)  # in its half precision, as every later epoch takes it
+    for number, features in zip(clips, found, strict=True):
+        result[number] = features
+    return result

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from mister_e.audio.format import SAMPLE_RATE
+from mister_e.audio.format import LONGEST, SAMPLE_RATE
 from mister_e.encoders.backbones.loading import DTYPES, Precision, load_model
 from mister_e.encoders.backbones.memory import check_memory
-from mister_e.encoders.speech.preprocess import LONGEST_SECONDS
 from mister_e.errors import InputError
 from mister_e.pretrained.weights import resolve
 
@@ -203,10 +202,8 @@ def _described(folder: Path, name: str) -> tuple[Any, AudioInputs]:
             f"base {name!r}: reads sound at {extractor.sampling_rate} Hz, and here all sound is at"
             f" {SAMPLE_RATE} Hz; take another base"
         )
-    if getattr(extractor, "chunk_length", LONGEST_SECONDS) > LONGEST_SECONDS:
-        raise InputError(
-            f"base {name!r}: its window of {extractor.chunk_length} s is over {LONGEST_SECONDS:.0f} s"
-        )
+    if getattr(extractor, "chunk_length", LONGEST) > LONGEST:
+        raise InputError(f"base {name!r}: its window of {extractor.chunk_length} s is over {LONGEST:.0f} s")
     return config, FAMILIES[config.model_type](extractor, config)
 
 

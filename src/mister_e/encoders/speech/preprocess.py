@@ -10,15 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mister_e.audio.format import SAMPLE_RATE
+from mister_e.audio.format import LONGEST, SAMPLE_RATE
 from mister_e.audio.level import normalise_level, speech_bounds
 from mister_e.conversation import Clip, Conversation
 from mister_e.encoders.speech.frontend import MIN_SECONDS
 from mister_e.errors import InputError
 from mister_e.files import sha256
 
-#: Speech models were pretrained on windows of this length; a longer turn loses its end.
-LONGEST_SECONDS = 30.0
 #: Shorter sounds get silence at their end: the strides of every model leave some frames of this.
 SHORTEST_SECONDS = 0.1
 #: A clip that does not say how long it is counts as one of this length when batches are made.
@@ -28,7 +26,7 @@ _USUAL_SECONDS = 4.0
 def sound_of(
     clip: Clip,
     *,
-    seconds: float = LONGEST_SECONDS,
+    seconds: float = LONGEST,
     crop_seconds: float | None = None,
     random: np.random.Generator | None = None,
 ) -> NDArray[np.float32] | None:
@@ -78,13 +76,14 @@ def sound_keys(conversations: Sequence[Conversation]) -> list[str | None]:
     :raises InputError: a file is missing.
     """
     return [
-        None if turn.audio is None else _key(turn.audio)
+        None if turn.audio is None else clip_key(turn.audio)
         for conversation in conversations
         for turn in conversation
     ]
 
 
-def _key(clip: Clip) -> str:
+def clip_key(clip: Clip) -> str:
+    """Hash the sound of a clip, see `sound_keys`."""
     if clip.samples is not None:
         return hashlib.sha256(clip.samples.tobytes()).hexdigest()
     path = Path(str(clip.source))

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from mister_e.audio.format import LONGEST, SAMPLE_RATE
 from mister_e.audio.prosody import STATISTICS
-from mister_e.conversation import Conversation, Utterance
+from mister_e.conversation import Conversation
 from mister_e.encoders.backbones.loading import identify
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.layers import AttentiveStatisticsPooling
 from mister_e.encoders.persistence import fill, read, write
-from mister_e.encoders.speech.batching import ROWS, by_length, collate, cropped, on_grid
+from mister_e.encoders.speech.batching import ROWS, by_length, collate, cropped, extract_turns, on_grid
 from mister_e.encoders.speech.frontend import (
     HOP,
     AudioFeatures,
@@ -27,8 +27,6 @@ from mister_e.encoders.speech.frontend import (
     TurnAudio,
     centred,
     digest,
-    load_features,
-    save_features,
 )
 from mister_e.encoders.speech.preprocess import sound_keys
 from mister_e.encoders.speech.whisper_layers import LAYERS, WIDTH, WhisperStates
@@ -251,27 +249,9 @@ class WhisperEncoder(UtteranceEncoder):
 
     def _extract(self, turns: Sequence[TurnAudio]) -> list[AudioFeatures | None]:
         """Extract the features of a conversation's turns, or find those that are kept; None = silence."""
-        result: list[AudioFeatures | None] = [turn.to_features() for turn in turns]
-        clips = {i: turn.clip for i, turn in enumerate(turns) if turn.clip is not None}
-        if not clips:
-            return result
-        path = None
-        if self._kept is not None:
-            whole = Conversation("kept", tuple(Utterance(str(i), audio=clip) for i, clip in clips.items()))
-            path = self._kept / f"{digest(sound_keys([whole]))}.npz"
-        if path is not None and path.is_file():
-            found = load_features(path)
-        else:
-            if self._frontend is None:
-                self._frontend = SpeechFrontend()
-            found = self._frontend.extract_features([clip.load() for clip in clips.values()])
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save_features(path, found)
-                found = load_features(path)  # in its half precision, as every later epoch takes it
-        for i, features in zip(clips, found, strict=True):
-            result[i] = features
-        return result
+        if self._frontend is None and any(turn.clip is not None for turn in turns):
+            self._frontend = SpeechFrontend()
+        return extract_turns(turns, self._frontend, self._kept)
 
     @staticmethod
     def _statistics(turns: Sequence[AudioFeatures | None]) -> NDArray[np.float32]:
