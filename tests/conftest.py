@@ -1,5 +1,7 @@
 """Tiny random models of the real classes, with their real feature extractors and processors."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -201,3 +203,11 @@ def llm_base(tmp_path_factory, byte_tokenizer):
         return folder
 
     return make
+
+
+def pytest_collection_modifyitems(items):
+    """Skip on Windows what it cannot do."""
+    if sys.platform == "win32":
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip(reason="needs POSIX"))

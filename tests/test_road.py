@@ -22,6 +22,8 @@ from mister_e.inference.predict import predict
 from mister_e.pretrained import model_folder
 from mister_e.transcription import read_transcript
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = Path(__file__).parents[1] / "samples"
 SECONDS = 17.5
 

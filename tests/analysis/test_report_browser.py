@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from analyses import analysis, doubtful, sample, text_only
 
-from mister_e.analysis.html import render
 from mister_e.analysis.turns import FailedInput
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -19,6 +18,8 @@ if CHROMIUM is None:
     pytest.skip("needs Chromium on the PATH (Debian: apt-get install chromium)", allow_module_level=True)
 
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+
+pytestmark = pytest.mark.slow
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1100, "height": 900}
@@ -40,9 +41,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Address of a page by its name."""
     odd = text_only(["</script><script>console.error('no')</script>", "שלום, מה שלומך?", "x" * 5000])
     pages = {
-        "plain": render(analysis(sample())),
-        "doubtful": render(doubtful()),
-        "heard": render(analysis(sample()), embed_audio=True),
+        "plain": analysis(sample()).to_html(),
+        "doubtful": doubtful().to_html(),
+        "heard": analysis(sample()).to_html(embed_audio=True),
         "several": render(
             analysis(sample(), odd, errors=(FailedInput("a" * 300, "too long a name; shorten it"),))
         ),

@@ -280,6 +280,7 @@ def as_somebody():
         os.seteuid(user)
 
 
+@pytest.mark.posix
 def test_a_file_that_may_not_be_read_is_an_error(tmp_path):
     path = write(tmp_path / "a.wav", tone(0.5, 440))
     path.chmod(0)

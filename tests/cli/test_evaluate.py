@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from mister_e.training.mixture_folder import load_mixture
 from sklearn.metrics import f1_score
 from stores import LABELS, make_store, small_recipe
 
@@ -14,8 +15,9 @@ from mister_e.evaluation.baselines import BASELINES
 from mister_e.evaluation.baselines.networks import Mlp, Settings, network
 from mister_e.evaluation.baselines.run import Baseline
 from mister_e.inference.predict import predict
-from mister_e.training.mixture_folder import load_mixture
 from mister_e.training.stage2.run import run_stage2
+
+pytestmark = pytest.mark.slow
 
 
 def gone(split, talk, turn, modality, row):

@@ -21,6 +21,8 @@ from mister_e.conversation import Clip
 from mister_e.corpora import table
 from mister_e.labels import match_label
 
+pytestmark = pytest.mark.slow
+
 #: file, second it begins at in the sample, emotion, text, speaker.
 CLIPS = (
     ("one.wav", 0.0, "calm", "Hi, it's me.", "x"),

@@ -10,6 +10,8 @@ from mister_e.corpora import table
 from mister_e.encoders.registry import load_encoder
 from mister_e.encoders.store import EmbeddingStore
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """\
 name: small
 text:

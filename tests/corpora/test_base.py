@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -215,6 +214,8 @@ def test_another_stretch_is_extracted_anew(tmp_path):
         assert len(next(corpus.conversations()).utterances[0].audio.load()) == end * 16_000
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_killed_on_the_way_nothing_looks_whole_and_nothing_is_lost(tmp_path):
     count = 150
     for number in range(count):
@@ -247,9 +248,13 @@ def test_killed_on_the_way_nothing_looks_whole_and_nothing_is_lost(tmp_path):
     assert not list(out.rglob(".spool"))
 
 
+@pytest.mark.slow
+@pytest.mark.posix
 @pytest.mark.parametrize("largest", [0, 20, 3000])
 def test_a_full_disk_leaves_no_half_corpus(tmp_path, largest):
     """Files may not grow beyond a size, which fails a write as a full disk does."""
+    import resource
+
     write_tone(tmp_path / "src" / "x.wav", 1.0)
     table = tmp_path / "src" / "t.csv"
     table.write_text("conversation_id,text,audio,label,split\na,Hi.,x.wav,calm,train\nb,No.,,glad,dev\n")

@@ -100,6 +100,7 @@ def test_of_twins_the_one_as_long_as_the_csv_says_is_kept(tmp_path, archives):
     assert any("2 clips have a twin" in note for note in corpus.metadata["repaired"])
 
 
+@pytest.mark.posix
 def test_a_twin_that_hangs_its_decoder_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(meld_clips, "_TIME_LIMIT", 1.0)
     root = meld_tree(tmp_path)
@@ -173,6 +174,7 @@ def test_lines_without_words_are_a_half_downloaded_csv(tmp_path):
         prepared(root, tmp_path / "out")
 
 
+@pytest.mark.posix
 def test_clips_behind_links_are_found_and_links_in_circles_end(tmp_path):
     plain = prepared(meld_tree(tmp_path / "plain"), tmp_path / "a")
     root = meld_tree(tmp_path / "linked")

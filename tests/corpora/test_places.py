@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -50,6 +49,7 @@ def test_a_folder_of_other_audio_is_left_alone(tmp_path):
     assert mine.read_bytes() == before
 
 
+@pytest.mark.posix
 def test_a_link_to_the_source_is_not_written_through(tmp_path):
     (tmp_path / "src").mkdir()
     rows = clips(tmp_path / "src", 1)
@@ -75,6 +75,8 @@ def test_only_parts_of_our_own_are_swept(tmp_path):
     assert other.exists()
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_killed_over_a_corpus_nothing_looks_whole(tmp_path):
     clip = write_tone(tmp_path / "src" / "x.wav")
     source = own_table(tmp_path / "src" / "t.csv", "x.wav")
@@ -112,10 +114,13 @@ def test_a_clip_begun_anew_is_not_taken_for_finished(tmp_path):
     assert len(next(corpus.conversations()).utterances[0].audio.load()) == 8000
 
 
+@pytest.mark.posix
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
     with only_run(tmp_path / "out"), pytest.raises(InputError, match="another prepare is writing here"):
         prepare(tmp_path / "src", tmp_path / "out", [row()])
     assert len(prepare(tmp_path / "src", tmp_path / "out", [row()])) == 1
+    import fcntl
+
     handle = os.open(tmp_path / "out", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again
     os.close(handle)

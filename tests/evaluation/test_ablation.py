@@ -13,6 +13,8 @@ from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
 from mister_e.metrics.classification import weighted_f1
 
+pytestmark = pytest.mark.slow
+
 CHANGES = ("seeds=[0, 1]", "mixture.train.epochs=1")
 CHOSEN = (FULL, "text expert alone", "vote instead of the gate")
 

@@ -6,6 +6,9 @@ import wave
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
 
 READER = '''
 """Toy: `turns.txt` has a line a turn (dialogue, number, split, label, words), `clips` the sound."""

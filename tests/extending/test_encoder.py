@@ -21,6 +21,8 @@ from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.persistence import fill, read, write
 from mister_e.encoders.speech.preprocess import sound_keys
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 RECIPE = """\
 name: loud

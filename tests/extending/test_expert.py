@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 NETWORK = '''
 """An expert that reads the words and the sound of a turn side by side, without its neighbours."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from analyses import analysis as make_analysis
 from analyses import sample
+
+pytestmark = pytest.mark.slow
 
 METHOD = '''\
     def to_md(self) -> str:

@@ -9,6 +9,8 @@ from mister_e.training.stage1.acted_speech import LabelledSound, SamplingConfig,
 from mister_e.training.stage1.augmentation import CONDITIONS, augmented, echo, noise, opus, speed, telephone
 from mister_e.training.stage1.recording_simulation import Recordings
 
+pytestmark = pytest.mark.slow
+
 
 def buzz(pitch: float, seconds: float, seed: int = 0) -> np.ndarray:
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE

@@ -12,6 +12,8 @@ import pytest
 from safetensors.torch import load_file
 from stores import make_store, small_recipe
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from pathlib import Path
