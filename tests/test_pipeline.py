@@ -203,7 +203,7 @@ def test_progress_is_told(pipeline):
     told: list[tuple[str, float, float]] = []
     pipeline(RECORDING, asr=False, progress=lambda *state: told.append(state))
     stages = {stage for stage, _, _ in told}
-    assert {"turns", "judge"} <= stages
+    assert {"input", "turns", "emotions"} <= stages
     assert all(done <= total + 1 for _, done, total in told if total)
 
 

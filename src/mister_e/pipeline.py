@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
 from mister_e.analysis.result import Analysis
-from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis, unique_ids
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
 from mister_e.audio.decode import Channels, blocks, probe
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.encoders.embed import has_words
-from mister_e.errors import InputError
+from mister_e.errors import InputError, describe
 from mister_e.experts import EXPERTS, MODALITIES
 from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predictor import Predictor, TurnPredictions
+from mister_e.inputs import Input, named_inputs
 from mister_e.labels import LabelSet
-from mister_e.progress import Progress, silent
+from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import load_whisper
 from mister_e.transcription.segment import transcribe_turns
 from mister_e.transcription.transcripts import FORMATS, read_transcript
 from mister_e.version import __version__
 
-Source = str | Path | Conversation
+if TYPE_CHECKING:
+    from mister_e.inputs import Source
 
 
 class Pipeline:
@@ -104,27 +107,57 @@ class Pipeline:
         sources: Sequence[Source] = [inputs] if single else list(inputs)  # type: ignore[arg-type, list-item]
         if transcript is not None and len(sources) != 1:
             raise InputError(f"a transcript belongs to one recording, {len(sources)} inputs were given")
-        done: list[ConversationAnalysis] = []
-        errors: list[FailedInput] = []
-        for source in sources:
+        given = named_inputs((source, transcript) for source in sources)
+        results = self.analyze_each(given, channels=channels, asr=asr, language=language, progress=progress)
+        return self.collect(results)
+
+    def analyze_each(
+        self,
+        inputs: Sequence[Input],
+        *,
+        channels: Channels = "mix",
+        asr: bool = True,
+        language: str = "en",
+        progress: Progress = silent,
+    ) -> Iterator[ConversationAnalysis | FailedInput]:
+        """Analyse one input after the other; parameters as for calling the pipeline.
+
+        :param inputs: each has a name, and may have a transcript.
+        :param progress: also told which input begins, as stage `mister_e.progress.INPUT`.
+        :return: the result of each input as soon as it is done, by its name. Of several, one that cannot be
+            analysed does not stop the rest: why comes in its place.
+        :raises InputError: the only input cannot be read.
+        """
+        for number, given in enumerate(inputs, start=1):
+            progress(INPUT, number, len(inputs))
+            result: ConversationAnalysis | FailedInput
             try:
                 conversation = self.analyze(
-                    source,
-                    transcript=transcript,
+                    given.source,
+                    transcript=given.transcript,
                     channels=channels,
                     asr=asr,
                     language=language,
                     progress=progress,
                 )
+                result = replace(conversation, id=given.name)
             except Exception as error:
-                if len(sources) == 1:
+                if len(inputs) == 1:
                     raise
                 # whatever one recording does to a decoder, the others keep their results
-                what = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-                errors.append(FailedInput(_name(source), what))
+                result = FailedInput(str(given), describe(error))
+            yield result
+
+    def collect(self, results: Iterable[ConversationAnalysis | FailedInput]) -> Analysis:
+        """Put results of `analyze_each` together."""
+        done: list[ConversationAnalysis] = []
+        errors: list[FailedInput] = []
+        for result in results:
+            if isinstance(result, FailedInput):
+                errors.append(result)
             else:
-                done.append(conversation)
-        return Analysis(__version__, self.identity, self.labels, unique_ids(done), tuple(errors))
+                done.append(result)
+        return Analysis(__version__, self.identity, self.labels, tuple(done), tuple(errors))
 
     def analyze(
         self,
@@ -259,7 +292,3 @@ def _shortened(names: Sequence[str], most: int = 5) -> str:
     """List names, not too many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _name(source: Source) -> str:
-    return source.id if isinstance(source, Conversation) else str(source)

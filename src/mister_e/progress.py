@@ -8,6 +8,9 @@ from collections.abc import Callable
 #: (seconds of audio or turns). A total of 0 means that it is not known.
 Progress = Callable[[str, float, float], None]
 
+#: The stage that announces an input: done is its number, from 1, total the number of inputs.
+INPUT = "input"
+
 
 def silent(stage: str, done: float, total: float) -> None:
     """Report nothing."""

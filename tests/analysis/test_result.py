@@ -7,11 +7,9 @@ import threading
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mister_e.analysis.result import Analysis
-from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis, unique_ids, unique_names
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
 from mister_e.errors import InputError
 from mister_e.experts import EXPERTS
 from mister_e.files import replacing, write_text
@@ -154,25 +152,6 @@ def test_json_of_another_layout_names_the_field(path, value, message):
     with pytest.raises(InputError) as caught:
         Analysis.from_json(json.dumps(data))
     assert str(caught.value).startswith(f"not an analysis as this version of mister-e writes it: {message}")
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["cut", "cut-2", "cut.wav", "a"]), st.sampled_from([None, "x/cut.wav", "cut"])
-        )
-    )
-)
-def test_unique_names_differ_and_leave_those_that_do_already(sources):
-    names = list(unique_names(sources))
-    assert len(set(names)) == len(names) == len(sources)
-    assert list(unique_names((name, None) for name in names)) == names
-    assert names[:1] == [name for name, _ in sources[:1]]
-
-
-def test_equal_ids_take_the_name_of_their_file():
-    cuts = [replace(call("cut"), source=source) for source in ("cut.wav", "cut.mp4", "x/cut.mp4", None)]
-    assert [one.id for one in unique_ids(cuts)] == ["cut", "cut.mp4", "cut-2", "cut-3"]
 
 
 def test_iterating_goes_over_all_turns():

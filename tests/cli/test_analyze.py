@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -87,6 +88,24 @@ def test_a_folder_gives_a_file_for_each_that_is_made_for_them(run, chat, tmp_pat
     assert result.exit_code == 2, "the broken transcript is bad input"
     assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt"]
     assert "I'm so sorry." in (out / "b.srt").read_text(encoding="utf-8")
+
+
+def test_what_is_done_before_ctrl_c_is_kept(run, chat, tmp_path, monkeypatch):
+    def interrupt(stage: str, done: float, total: float) -> None:
+        if stage.startswith("file 3 of 3: c.srt · "):
+            raise KeyboardInterrupt
+
+    calls, out = tmp_path / "calls", tmp_path / "out"
+    calls.mkdir()
+    for name in "abc":
+        shutil.copy(chat, calls / f"{name}.srt")
+    monkeypatch.setattr("mister_e.cli.verbs.analyze.shown", lambda quiet: contextlib.nullcontext(interrupt))
+    result = run("analyze", calls, "--format", "json", "-o", out)
+    assert result.exit_code == 130
+    assert result.stderr == f"wrote: {out}/a.json\nwrote: {out}/b.json\nstopped\n"
+    for path in out.iterdir():
+        (conversation,) = Analysis.from_json(path.read_text(encoding="utf-8")).conversations
+        assert conversation.id == path.stem
 
 
 def test_a_folder_does_not_eat_its_own_results(run, recording, tmp_path):

@@ -19,7 +19,7 @@ def touch(folder: Path, *names: str) -> list[Path]:
 
 
 def files(found: Found) -> list[Path]:
-    return [one.path for one in found.inputs]
+    return [given.source for given in found.inputs]
 
 
 def refusal(*arguments, **options) -> str:
@@ -58,13 +58,13 @@ def test_the_transcript_beside_a_recording_gives_its_words(tmp_path):
     (tmp_path / "a.srt").write_text(SRT.format("Hello."))
     (tmp_path / "b.json").write_text('[{"start": 0, "end": 1, "text": "Hello."}]')
     found = expand([tmp_path])
-    assert [one.transcript and one.transcript.name for one in found.inputs] == ["a.srt", "b.json", None]
+    assert [given.transcript and given.transcript.name for given in found.inputs] == ["a.srt", "b.json", None]
     assert found.notes == (
         "the words of 2 recordings come from the transcripts beside them: a.srt, b.json",
         "skipped 1 file that is not a recording: a.vtt",
     )
     without = expand([tmp_path], no_asr=True)
-    assert [one.transcript for one in without.inputs] == [None, None, None]
+    assert [given.transcript for given in without.inputs] == [None, None, None]
     assert files(without) == files(found)
 
 
@@ -74,7 +74,7 @@ def test_what_mister_e_wrote_and_other_json_are_no_words(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps({"camera": "front"}))
     (tmp_path / "c.srt").write_text(SRT.format("[sadness 71%] I know."))
     (tmp_path / "d.srt").write_text(SRT.format("[sadness ? 34%] I know."))
-    assert [one.transcript for one in expand([tmp_path]).inputs] == [None, None, None, None]
+    assert [given.transcript for given in expand([tmp_path]).inputs] == [None, None, None, None]
 
 
 def test_a_folder_of_subtitles_alone_is_read_by_its_words(tmp_path):
@@ -97,7 +97,7 @@ def test_a_file_named_by_hand_may_have_any_extension_and_is_not_called_skipped(t
 
 def test_every_conversation_has_a_name_of_its_own(tmp_path):
     paths = [Path("x/cut.wav"), Path("x/cut.mp4"), Path("y/cut.wav"), Path("y/cut.mp4"), Path("a.wav")]
-    names = [one.name for one in expand(paths).inputs]
+    names = [given.name for given in expand(paths).inputs]
     assert names == ["cut", "cut.mp4", "cut.wav", "cut-2", "a"]
 
 
@@ -118,8 +118,8 @@ def test_a_folder_without_recordings_says_what_was_looked_for(tmp_path):
 
 def test_a_transcript_goes_with_one_recording(tmp_path):
     a, b, words = touch(tmp_path, "a.wav", "b.wav", "a.srt")
-    (one,) = expand([a], words).inputs
-    assert (one.path, one.transcript) == (a, words)
+    (given,) = expand([a], words).inputs
+    assert (given.source, given.transcript) == (a, words)
     assert refusal([a, b], words) == "--transcript goes with exactly one recording, got 2 inputs"
     assert refusal([words], words) == (
         f"{words}: is a transcript itself; give the recording as INPUT, or leave --transcript out"

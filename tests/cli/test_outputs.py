@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -13,10 +14,11 @@ import pytest
 
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import FailedInput
-from mister_e.cli.inputs import Found, Input
+from mister_e.cli.inputs import Found
 from mister_e.cli.outputs import Output, choose
 from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
+from mister_e.inputs import Input
 
 
 def found(*names: str, several: bool | None = None) -> Found:
@@ -35,7 +37,7 @@ def formats(outputs: list[Output]) -> list[str]:
 def save(analysis: Analysis, outputs: list[Output]) -> Writer:
     writer = Writer(outputs)
     for conversation in analysis.conversations:
-        writer.write_one(replace(analysis, conversations=(conversation,), errors=()))
+        writer.write_conversation(replace(analysis, conversations=(conversation,), errors=()))
     writer.write_all(analysis)
     return writer
 
@@ -95,9 +97,9 @@ def test_a_folder_is_made_where_one_is_meant(analysis, tmp_path, monkeypatch, pl
     monkeypatch.chdir(tmp_path)
     outputs = choose([place], "json", inputs)
     assert not Path("results").exists(), "only when there is something to write"
-    save(analysis(sources=tuple(str(one.path) for one in inputs.inputs)), outputs)
+    save(analysis(sources=tuple(str(given) for given in inputs.inputs)), outputs)
     assert sorted(path.name for path in Path("results").iterdir()) == [
-        f"{one.name}.json" for one in inputs.inputs
+        f"{given.name}.json" for given in inputs.inputs
     ]
 
 
@@ -119,6 +121,42 @@ def test_no_input_is_overwritten(tmp_path):
     for place, form in ((recording, "json"), (words, "srt"), (tmp_path, "srt")):
         with pytest.raises(InputError, match="is one of the inputs and would be overwritten; choose another"):
             choose([str(place)], form, given)
+
+
+@pytest.mark.parametrize("given", ["{calls}/chat.srt", "../calls/chat.srt", "{work}/input.srt"])
+@pytest.mark.parametrize("out", ["../calls/chat.srt", "link.srt", "{calls}/../calls/chat.srt", "../calls/"])
+def test_no_input_is_overwritten_from_another_folder(run, chat, tmp_path, monkeypatch, given, out):
+    calls, work = tmp_path / "calls", tmp_path / "work"
+    calls.mkdir()
+    work.mkdir()
+    words = chat.rename(calls / "chat.srt")
+    for name in ("link.srt", "input.srt"):
+        (work / name).symlink_to("../calls/chat.srt")
+    before = words.read_bytes()
+    monkeypatch.chdir(work)
+    given, out = (word.format(calls=calls, work=work) for word in (given, out))
+    if out.endswith("/") and given.endswith("input.srt"):
+        pytest.skip("its result is called input.srt there: another file")
+    result = run("analyze", given, "--format", "srt", "-o", out)
+    assert result.exit_code == 2
+    assert "is one of the inputs and would be overwritten; choose another output" in result.stderr
+    assert words.read_bytes() == before
+    assert (work / "link.srt").is_symlink()
+
+
+def test_no_transcript_of_a_recording_is_overwritten_from_another_folder(run, tmp_path, monkeypatch):
+    calls, work = tmp_path / "calls", tmp_path / "work"
+    calls.mkdir()
+    work.mkdir()
+    (calls / "call.wav").write_bytes(b"sound")
+    (calls / "call.srt").write_text("1\n00:00:01,000 --> 00:00:03,000\nHello\n")
+    (work / "link.srt").symlink_to(calls / "call.srt")
+    monkeypatch.chdir(work)
+    for words in (["../calls/call.wav", "--transcript", "../calls/call.srt"], ["../calls"]):
+        result = run("analyze", *words, "--format", "srt", "-o", "link.srt")
+        assert result.exit_code == 2
+        assert "link.srt: is one of the inputs and would be overwritten" in result.stderr
+    assert (calls / "call.srt").read_text().endswith("Hello\n")
 
 
 def test_two_outputs_have_two_places(tmp_path):
@@ -192,6 +230,38 @@ def test_a_conversation_without_times_leaves_the_subtitles_of_the_others(analysi
     assert [str(failure) for failure in writer.failures] == [
         "calls/a.wav: subtitles need times: turn 1 has none; use json or csv"
     ]
+
+
+def full_disk(path: Path, text: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_told_by_the_file_and_the_other_outputs_are_tried(analysis, tmp_path, monkeypatch):
+    monkeypatch.setattr("mister_e.cli.writing.write_text", full_disk)
+    outputs = choose([f"{tmp_path}/out.json", f"{tmp_path}/results/", "-"], "csv", CALL)
+    writer = save(analysis(), outputs)
+    what = "cannot be written (No space left on device); make room or choose another output"
+    assert [str(failure) for failure in writer.failures] == [
+        f"{tmp_path}/results/call.csv: {what}",
+        f"{tmp_path}/out.json: {what}",
+    ]
+    assert writer.written == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+def test_a_full_device_is_told_in_one_line(run, chat):
+    result = run("analyze", chat, "-o", "/dev/full", "--format", "json")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: /dev/full: cannot write there (No space left on device); choose another output\n"
+    )
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "mister_e", "analyze", str(chat)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: stdout: cannot be written (No space left on device); make room or choose another output\n",
+    )
 
 
 def test_a_pipe_is_written_to_and_stays_a_pipe(analysis, tmp_path):

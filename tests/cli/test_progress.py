@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mister_e.cli.progress import numbered, shown
-from mister_e.progress import silent
+from mister_e.progress import INPUT, silent
 
 
 class Terminal(io.StringIO):
@@ -47,9 +47,19 @@ def test_a_pipe_gets_nothing(monkeypatch):
 
 def test_of_several_files_the_number_and_the_name_are_told():
     told: list[tuple[str, float, float]] = []
-    numbered(lambda *step: told.append(step), 3, 12, "call\x1b.wav")("judge", 2, 5)
-    assert told == [("file 3 of 12: call .wav · judge", 2, 5)]
-    assert numbered(silent, 1, 1, "call.wav") is silent
+    report = numbered(lambda *step: told.append(step), ["a.wav", "call\x1b.wav"])
+    for number in (1, 2):
+        report(INPUT, number, 2)
+        report("turns", 2, 5)
+    assert told == [("file 1 of 2: a.wav · turns", 2, 5), ("file 2 of 2: call .wav · turns", 2, 5)]
+
+
+def test_of_one_file_the_stages_are_told_as_they_are():
+    told: list[tuple[str, float, float]] = []
+    report = numbered(lambda *step: told.append(step), ["call.wav"])
+    report(INPUT, 1, 1)
+    report("turns", 2, 5)
+    assert told == [("turns", 2, 5)]
 
 
 def test_a_name_is_no_markup(monkeypatch):

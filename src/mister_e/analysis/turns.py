@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mister_e.experts import EXPERTS
@@ -71,7 +69,7 @@ class TurnAnalysis:
 class ConversationAnalysis:
     """The turns of one conversation, judged.
 
-    :param id: name of the conversation, unique within an analysis (`unique_ids`).
+    :param id: name of the conversation, unique within an analysis.
     :param source: path of the recording or transcript, or None.
     :param duration: seconds, or None without a recording.
     :param utterances: one `TurnAnalysis` a turn, in order.
@@ -101,28 +99,6 @@ class ConversationAnalysis:
             "utterances": [turn.to_json() for turn in self.utterances],
             "notes": list(self.notes),
         }
-
-
-def unique_names(sources: Iterable[tuple[str, str | None]]) -> Iterator[str]:
-    """Names of conversations that differ: the first keeps its own, an equal one takes its file's.
-
-    :param sources: of each conversation its name and its file, if it has one.
-    :return: `cut`, `cut.mp4`, `cut-2`, `cut-3`, … for equal names.
-    """
-    taken: set[str] = set()
-    for name, source in sources:
-        full = Path(source).name if source else name
-        numbered = (f"{name}-{number}" for number in itertools.count(2))
-        free = next(one for one in itertools.chain((name, full), numbered) if one not in taken)
-        taken.add(free)
-        yield free
-
-
-def unique_ids(conversations: Iterable[ConversationAnalysis]) -> tuple[ConversationAnalysis, ...]:
-    """Give each conversation of a run an id of its own, as `unique_names` tells."""
-    several = tuple(conversations)
-    names = unique_names((conversation.id, conversation.source) for conversation in several)
-    return tuple(replace(conversation, id=name) for conversation, name in zip(several, names, strict=True))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mister_e.analysis.turns import unique_names
 from mister_e.errors import InputError
+from mister_e.inputs import Input, named_inputs
 
 #: Extensions picked up from a folder; a file named by hand may have any.
 AUDIO = frozenset([
@@ -28,20 +28,6 @@ ALONE = (".srt", ".vtt")
 
 #: How JSON and subtitles begin that mister-e itself wrote: results are not taken for words.
 _OURS = re.compile(r'\A\s*\{\s*"mister_e"|^\[[^\]\n]+ \d{1,3}%\]', re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Input:
-    """One conversation to analyse.
-
-    :param path: the recording, or a transcript alone.
-    :param transcript: the words of the recording; None = to be recognised, if at all.
-    :param name: the conversation's id, unique within the run.
-    """
-
-    path: Path
-    transcript: Path | None
-    name: str
 
 
 @dataclass(frozen=True)
@@ -76,11 +62,7 @@ def expand(paths: Sequence[Path], transcript: Path | None = None, *, no_asr: boo
             words.setdefault(file, beside)
         left += others
     _check(list(words), transcript, no_asr)
-    names = unique_names((file.stem, str(file)) for file in words)
-    inputs = tuple(
-        Input(file, transcript or beside, name)
-        for (file, beside), name in zip(words.items(), names, strict=True)
-    )
+    inputs = named_inputs((file, transcript or beside) for file, beside in words.items())
     several = len(inputs) > 1 or any(path.is_dir() for path in paths)
     return Found(inputs, several, tuple(_notes(words, [file for file in left if file not in words])))
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from mister_e.errors import InputError
+from mister_e.errors import InputError, describe
 
 #: Exit codes besides 0: a failure of ours, bad input, stopped with Ctrl-C (128 + SIGINT).
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
@@ -56,7 +56,7 @@ def explain(error: Exception) -> str:
     """One line about an error: the message of ours, the kind as well of any other."""
     if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in _EXTRA:
         return f"this needs {package}, which comes with an extra: pip install 'mister-e[train]'"
-    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    return describe(error)
 
 
 def complain(error: Exception, debug: bool) -> int:

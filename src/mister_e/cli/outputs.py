@@ -56,9 +56,7 @@ def choose(places: Sequence[str], form: Format | None, found: Found) -> list[Out
     files = [path for output in outputs for path in _files(output, found)]
     if len({path.resolve() for path in files}) < len(files) or sum(map(_is_stdout, outputs)) > 1:
         raise InputError("two outputs go to the same place: give each -o a place of its own")
-    originals = {
-        path.resolve() for one in found.inputs for path in (one.path, one.transcript) if path is not None
-    }
+    originals = {file.resolve() for given in found.inputs for file in given.files}
     for path in files:
         if path.resolve() in originals:
             raise InputError(f"{path}: is one of the inputs and would be overwritten; choose another output")
@@ -68,13 +66,20 @@ def choose(places: Sequence[str], form: Format | None, found: Found) -> list[Out
 
 
 def to_stdout(text: str) -> None:
-    """Print as UTF-8 whatever the locale, and stay quiet when the reader (`head`) has left."""
+    """Print as UTF-8 whatever the locale, and stay quiet when the reader (`head`) has left.
+
+    :raises InputError: the disk that stdout goes to is full.
+    """
     try:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # the interpreter flushes stdout once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise InputError(
+                f"stdout: cannot be written ({error.strerror}); make room or choose another output"
+            ) from error
 
 
 def _output(place: str, form: Format | None, count: int, found: Found) -> Output:
@@ -112,7 +117,7 @@ def _means_folder(place: str, found: Found) -> bool:
 def _files(output: Output, found: Found) -> list[Path]:
     """List every file that an output may write; none for stdout."""
     if output.folder is not None:
-        return [output.file_of(one.name) for one in found.inputs]
+        return [output.file_of(given.name) for given in found.inputs]
     return [output.path] if output.path is not None else []
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mister_e.cli.messages import plain
-from mister_e.progress import Progress, silent
+from mister_e.progress import INPUT, Progress, silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -38,12 +38,22 @@ def shown(quiet: bool) -> Iterator[Progress]:
         yield _reporter(bar)
 
 
-def numbered(progress: Progress, number: int, count: int, name: str) -> Progress:
-    """Say before every stage which file of several it is about."""
-    if count == 1:
-        return progress
-    head = plain(f"file {number} of {count}: {name}")
-    return lambda stage, done, total: progress(f"{head} · {stage}", done, total)
+def numbered(progress: Progress, names: Sequence[str]) -> Progress:
+    """Say before every stage which file of several it is about.
+
+    :param progress: what is told.
+    :param names: of the inputs, in the order in which they begin.
+    """
+    head = ""
+
+    def report(stage: str, done: float, total: float) -> None:
+        nonlocal head
+        if stage == INPUT:
+            head = plain(f"file {done:.0f} of {total:.0f}: {names[round(done) - 1]} · ") if total > 1 else ""
+        else:
+            progress(f"{head}{stage}", done, total)
+
+    return report
 
 
 def _reporter(bar: Bar) -> Progress:

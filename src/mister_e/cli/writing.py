@@ -28,28 +28,29 @@ class Writer:
         self.written: list[Path] = []
         self.failures: list[Exception] = []
 
-    def write_one(self, analysis: Analysis) -> None:
+    def write_conversation(self, analysis: Analysis) -> None:
         """Write a conversation to its own file in every folder.
 
-        :param analysis: of one conversation.
+        :param analysis: of one conversation, or of an input that failed: nothing is written of that.
         """
-        (conversation,) = analysis.conversations
-        for output in self.outputs:
-            if output.folder is not None:
-                with self._going_on(conversation.source or conversation.id):
-                    text = self._text(analysis, output)
-                    output.folder.mkdir(exist_ok=True)
-                    self._save(output.file_of(conversation.id), text)
+        for conversation in analysis.conversations:
+            for output in self.outputs:
+                if output.folder is not None:
+                    path = output.file_of(conversation.id)
+                    with self._going_on(conversation.source or conversation.id, path):
+                        text = self._text(analysis, output)
+                        output.folder.mkdir(exist_ok=True)
+                        self._save(path, text)
 
     def write_all(self, analysis: Analysis) -> None:
         """Write the whole to every file, then to stdout."""
         for output in self.outputs:
             if output.path is not None:
-                with self._going_on(str(output.path)):
+                with self._going_on(str(output.path), output.path):
                     self._save(output.path, self._text(analysis, output))
         for output in self.outputs:
             if output.path is None and output.folder is None:
-                with self._going_on("stdout"):
+                with self._going_on("stdout", Path("stdout")):
                     to_stdout(self._text(analysis, output, printed=True))
 
     def _text(self, analysis: Analysis, output: Output, *, printed: bool = False) -> str:
@@ -60,13 +61,20 @@ class Writer:
         self.written.append(path)
 
     @contextmanager
-    def _going_on(self, what: str) -> Iterator[None]:
-        """Keep the failure of a block for later, named after what it was about."""
+    def _going_on(self, what: str, path: Path) -> Iterator[None]:
+        """Keep the failure of a block for later, named after what it was about.
+
+        :param what: whose result is written.
+        :param path: where to.
+        """
         try:
             yield
         except InputError as error:
-            named = str(error).startswith(what)
+            named = str(error).startswith((what, str(path)))
             self.failures.append(error if named else InputError(f"{what}: {error}"))
+        except OSError as error:  # a full disk, or a folder that was taken away meanwhile
+            problem = f"cannot be written ({error.strerror}); make room or choose another output"
+            self.failures.append(InputError(f"{path}: {problem}"))
         except Exception as error:
             self.failures.append(error)
 

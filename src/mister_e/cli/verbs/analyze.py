@@ -9,17 +9,13 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from mister_e.analysis.result import Analysis
-from mister_e.analysis.turns import ConversationAnalysis
-from mister_e.cli.inputs import Input, expand
+from mister_e.cli.inputs import expand
 from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
 from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import Format, choose
-from mister_e.cli.progress import shown
-from mister_e.cli.run import judge_each
+from mister_e.cli.progress import numbered, shown
 from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
-from mister_e.progress import Progress
-from mister_e.version import __version__
 
 EPILOG = """
 **Examples**
@@ -110,18 +106,17 @@ def analyze(
 
                 pipeline = Pipeline.from_pretrained(model, device=device)
 
-                def judge(one: Input, progress: Progress) -> ConversationAnalysis:
-                    return pipeline.analyze(
-                        one.path,
-                        transcript=one.transcript,
-                        channels=channels,
-                        asr=not no_asr,
-                        language=language,
-                        progress=progress,
-                    )
-
-                empty = Analysis(__version__, pipeline.identity, pipeline.labels, ())
-                analysis = judge_each(found.inputs, judge, empty, writer, progress)
+                results = []
+                for result in pipeline.analyze_each(
+                    found.inputs,
+                    channels=channels,
+                    asr=not no_asr,
+                    language=language,
+                    progress=numbered(progress, [given.files[0].name for given in found.inputs]),
+                ):
+                    results.append(result)
+                    writer.write_conversation(pipeline.collect([result]))
+                analysis = pipeline.collect(results)
             writer.write_all(analysis)
         finally:
             # after Ctrl-C too: what folders got stays

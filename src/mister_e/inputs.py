@@ -1,0 +1,74 @@
+"""What is given to be analysed: one input is one conversation, under a name of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mister_e.conversation import Conversation
+
+    #: A recording or a transcript by its path, or a conversation.
+    Source = str | Path | Conversation
+
+
+@dataclass(frozen=True)
+class Input:
+    """One conversation to analyse.
+
+    :param source: a recording, a transcript (words alone) or a conversation.
+    :param transcript: the words and times of the recording; None = they are recognised, if at all.
+    :param name: the id of its result, unique within a run (see `named_inputs`).
+    """
+
+    source: Source
+    transcript: str | Path | None
+    name: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        places = (self.source, self.transcript)
+        return tuple(Path(place) for place in places if isinstance(place, (str, Path)))
+
+    def __str__(self) -> str:
+        return str(self.source) if isinstance(self.source, (str, Path)) else self.source.id
+
+
+def named_inputs(sources: Iterable[tuple[Source, str | Path | None]]) -> tuple[Input, ...]:
+    """Give each source a name of its own, in the order given.
+
+    :param sources: each with the transcript of its recording, if there is one.
+    """
+    pairs = tuple(sources)
+    names = unique_names(_name_and_file(source) for source, _ in pairs)
+    return tuple(
+        Input(source, transcript, name) for (source, transcript), name in zip(pairs, names, strict=True)
+    )
+
+
+def unique_names(sources: Iterable[tuple[str, str | None]]) -> Iterator[str]:
+    """Names of conversations that differ: the first keeps its own, an equal one takes its file's.
+
+    :param sources: of each conversation its name and its file, if it has one.
+    :return: `cut`, `cut.mp4`, `cut-2`, `cut-3`, … for equal names.
+    """
+    taken: set[str] = set()
+    for name, file in sources:
+        full_name = Path(file).name if file else name
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        free = next(
+            candidate for candidate in itertools.chain((name, full_name), numbered) if candidate not in taken
+        )
+        taken.add(free)
+        yield free
+
+
+def _name_and_file(source: Source) -> tuple[str, str | None]:
+    """Name of a conversation before it is made unique, and its file if it has one."""
+    if isinstance(source, (str, Path)):
+        return Path(source).stem, str(source)
+    return source.id, source.source
