@@ -10,7 +10,6 @@ from importlib.resources import files
 import pytest
 from analyses import SAMPLES, analysis, doubtful, judged, long, sample, text_only
 
-from mister_e.analysis.html import render
 from mister_e.analysis.html.timeline import OUTLINE_POINTS, outline, timeline
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput
 from mister_e.analysis.wording import clock
@@ -52,7 +51,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render(analysis(sample()))
+    return analysis(sample()).to_html()
 
 
 def test_every_turn_stands_in_list_and_timeline_with_its_emotion_and_scores(page: str) -> None:
@@ -71,7 +70,7 @@ def test_every_turn_stands_in_list_and_timeline_with_its_emotion_and_scores(page
 
 
 def test_an_uncertain_turn_is_marked_by_word_and_shape_and_the_page_says_what_that_means(page: str) -> None:
-    unsure = render(doubtful())
+    unsure = doubtful().to_html()
     blocks = re.findall(r'<li class="turn.*?</li>', unsure, re.S)
     marked = [i for i, block in enumerate(blocks, start=1) if ">uncertain<" in block]
     assert marked == [4, 10]
@@ -90,10 +89,9 @@ def test_an_uncertain_turn_is_marked_by_word_and_shape_and_the_page_says_what_th
 
 def test_a_narrow_bar_has_no_letter_that_would_not_fit() -> None:
     many = replace(long(200), utterances=tuple(replace(t, uncertain=True) for t in long(200)))
-    assert "?" not in Page(render(analysis(many))).texts
-    assert "200 of 200 turns uncertain, marked ? here and dashed on the timeline: low confidence." in render(
-        analysis(many)
-    )
+    assert "?" not in Page(analysis(many).to_html()).texts
+    told = "200 of 200 turns uncertain, marked ? here and dashed on the timeline: low confidence."
+    assert told in analysis(many).to_html()
 
 
 def test_scores_of_a_turn_are_whole_percents_and_absent_experts_are_dashes(page: str) -> None:
@@ -121,7 +119,7 @@ def test_summary_gives_shares_of_turns_and_of_talk_time(page: str) -> None:
 
 
 def test_page_states_model_version_limits_and_notes() -> None:
-    texts = Page(render(analysis(replace(sample(), notes=("Turn 3 was cut at a pause.",))))).texts
+    texts = Page(analysis(replace(sample(), notes=("Turn 3 was cut at a pause.",))).to_html()).texts
     assert {"mini", "Turn 3 was cut at a pause.", "Read with care."} <= set(texts)
     assert "· version 0.1.0" in texts
     assert '{"text": "MiniLM-L6", "speech": "Whisper tiny.en"}' in texts
@@ -129,7 +127,7 @@ def test_page_states_model_version_limits_and_notes() -> None:
 
 @pytest.mark.parametrize("embed_audio", [False, True])
 def test_page_reaches_nothing_outside_itself(embed_audio: bool) -> None:
-    page = render(analysis(sample()), embed_audio=embed_audio)
+    page = analysis(sample()).to_html(embed_audio=embed_audio)
     parsed = Page(page)
     assert not re.search(r"https?:|//[a-z]|@import", re.sub(r'src="data:[^"]*"', "", page).replace("// ", ""))
     assert [a["src"][:22] for _, a in parsed.elements if "src" in a] == (
@@ -157,7 +155,7 @@ def test_whatever_comes_from_outside_is_text(hostile: str) -> None:
     turn = judged(1, hostile, hostile, labels=labels)
     conversation = ConversationAnalysis(hostile, f"calls/{hostile}", None, (turn,), (hostile,))
     result = analysis(conversation, errors=(FailedInput(hostile, hostile),), labels=labels)
-    page = render(replace(result, model={"name": hostile, hostile: hostile}, version=hostile))
+    page = replace(result, model={"name": hostile, hostile: hostile}, version=hostile).to_html()
     parsed = Page(page)
     assert len(parsed.tags("script")) == len(parsed.tags("style")) == 1
     assert parsed.tags("img") == []
@@ -169,12 +167,12 @@ def test_whatever_comes_from_outside_is_text(hostile: str) -> None:
 
 @pytest.mark.parametrize("text", ["שלום, מה שלומך?", "🎉🥲 great", "x" * 5000, " ".join(["long"] * 1000)])
 def test_any_text_is_shown_whole_and_finds_its_own_direction(text: str) -> None:
-    page = render(analysis(text_only([text])))
+    page = analysis(text_only([text])).to_html()
     assert f'<p class="text" dir="auto">{text}</p>' in page
 
 
 def test_text_alone_is_laid_out_by_turn() -> None:
-    page = render(analysis(text_only(["Hello.", "Who is it?", "Me."])))
+    page = analysis(text_only(["Hello.", "Who is it?", "Me."])).to_html()
     assert "Timeline by turn" in page
     assert "BaselineInput time" not in page
     assert "data-start" not in page
@@ -188,16 +186,16 @@ def test_text_alone_is_laid_out_by_turn() -> None:
 def test_no_turns_no_conversations_and_errors_are_said() -> None:
     silence = ConversationAnalysis("silence", "silence.wav", 3600.0, (), ("No speech was found.",))
     failed = (FailedInput("broken.mp4", "broken.mp4: cut off; copy it again"), FailedInput("b", "c"))
-    texts = Page(render(analysis(silence, errors=failed))).texts
+    texts = Page(analysis(silence, errors=failed).to_html()).texts
     assert "No turns were found in this conversation." in texts
     assert "No speech was found." in texts
     assert "2 inputs could not be analysed" in texts
     assert "broken.mp4: cut off; copy it again" in texts
-    assert "There is no conversation in this analysis." in Page(render(analysis(errors=failed))).texts
+    assert "There is no conversation in this analysis." in Page(analysis(errors=failed).to_html()).texts
 
 
 def test_several_conversations_are_listed_and_their_ids_do_not_meet() -> None:
-    page = render(analysis(sample(), text_only(["Hi.", "Bye."]), text_only(["Hm."])))
+    page = analysis(sample(), text_only(["Hi.", "Bye."]), text_only(["Hm."])).to_html()
     ids = [a["id"] for _, a in Page(page).elements if "id" in a]
     assert len(ids) == len(set(ids))
     assert {"c1t14", "c2t2", "c3t1"} <= set(ids)
@@ -206,14 +204,14 @@ def test_several_conversations_are_listed_and_their_ids_do_not_meet() -> None:
 
 def test_a_label_the_model_does_not_list_still_has_a_lane_and_a_colour() -> None:
     odd = replace(judged(1, "joy", "Well."), emotion="boredom", scores={"boredom": 1.0})
-    page = render(analysis(ConversationAnalysis("odd", None, None, (odd,))))
+    page = analysis(ConversationAnalysis("odd", None, None, (odd,))).to_html()
     assert ".e7 { --c: #b07d4b; }" in page
     assert '<li class="e7">boredom</li>' in page
     assert all(value in page for value in COLOURS.values())
 
 
 def test_folders_of_the_author_stay_private() -> None:
-    page = render(analysis(replace(sample(), source="/home/someone/secret clinic/call.wav")))
+    page = analysis(replace(sample(), source="/home/someone/secret clinic/call.wav")).to_html()
     assert "call.wav" in page
     assert "secret clinic" not in page
 
@@ -231,17 +229,17 @@ def test_folders_of_the_author_stay_private() -> None:
 )
 def test_a_conversation_without_a_recording_has_a_note_and_the_others_their_player(source, says) -> None:
     silent = replace(sample(), source=source)
-    page = render(analysis(silent, sample()), embed_audio=True)
+    page = analysis(silent, sample()).to_html(embed_audio=True)
     parsed = Page(page)
     assert len(parsed.tags("audio")) == 1
     assert page.index(says) < page.index("<audio")
     assert parsed.texts.count(says) == 1
     assert "secret" not in page
-    assert says not in render(analysis(silent))
+    assert says not in analysis(silent).to_html()
 
 
 def test_a_long_recording_makes_a_page_of_reasonable_size() -> None:
-    assert len(render(analysis(long(500)))) < 500 * 1700
+    assert len(analysis(long(500)).to_html()) < 500 * 1700
 
 
 def test_turns_beyond_the_recording_stay_on_the_timeline() -> None:
@@ -275,7 +273,7 @@ def test_outline_keeps_peaks_and_stays_small() -> None:
 
 
 def test_the_length_is_the_one_of_the_table() -> None:
-    assert "0:57" in Page(render(analysis(replace(long(2), duration=57.6)))).texts
+    assert "0:57" in Page(analysis(replace(long(2), duration=57.6)).to_html()).texts
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])

@@ -44,9 +44,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "plain": analysis(sample()).to_html(),
         "doubtful": doubtful().to_html(),
         "heard": analysis(sample()).to_html(embed_audio=True),
-        "several": render(
-            analysis(sample(), odd, errors=(FailedInput("a" * 300, "too long a name; shorten it"),))
-        ),
+        "several": analysis(
+            sample(), odd, errors=(FailedInput("a" * 300, "too long a name; shorten it"),)
+        ).to_html(),
     }
     folder = tmp_path_factory.mktemp("reports")
     for name, page in pages.items():

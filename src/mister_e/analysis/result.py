@@ -146,7 +146,15 @@ class Analysis:
         """
         from mister_e.analysis.html import render
 
-        page = render(self, embed_audio=embed_audio)
+        page = render(
+            self.conversations,
+            tuple(self.labels),
+            self.model,
+            self.errors,
+            version=self.version,
+            uncertain_below=self.uncertain_below,
+            embed_audio=embed_audio,
+        )
         if path is not None:
             from mister_e.files import write_text
 

@@ -1,15 +1,15 @@
-"""What the page shows of an analysis: names, rounded numbers and shares, ready for its templates."""
+"""What the page shows of an analysis: names, rounded numbers and fractions, ready for its templates."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 from mister_e.analysis.html.timeline import Span, Timeline, timeline
-from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
 from mister_e.analysis.wording import MARK, clock, meaning
 from mister_e.errors import InputError
@@ -82,17 +82,17 @@ class View:
         return {share.label: lane for lane, share in enumerate(self.shares)}
 
 
-def label_order(analysis: Analysis) -> tuple[str, ...]:
+def label_order(labels: Sequence[str], conversations: Sequence[ConversationAnalysis]) -> tuple[str, ...]:
     """The model's labels, then any other that a turn carries."""
-    return tuple(dict.fromkeys([*analysis.labels, *(turn.emotion for turn in analysis)]))
+    return tuple(dict.fromkeys([*labels, *(turn.emotion for turns in conversations for turn in turns)]))
 
 
-def about(analysis: Analysis) -> dict[str, str]:
+def about(model: Mapping[str, Any]) -> dict[str, str]:
     """The model's identity as text, its name first."""
-    facts = {"name": analysis.model.get("name", "unnamed"), **analysis.model}
+    identity = {"name": model.get("name", "unnamed"), **model}
     return {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        for key, value in facts.items()
+        for key, value in identity.items()
     }
 
 
