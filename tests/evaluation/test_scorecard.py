@@ -11,6 +11,7 @@ from mister_e.evaluation.scorecard import score
 from mister_e.experts import EXPERTS
 from mister_e.inference.calibration import calibrated
 from mister_e.labels import MELD_EMOTIONS, LabelSet
+from mister_e.metrics.bootstrap import draws
 from mister_e.metrics.classification import expected_calibration_error
 
 
@@ -37,6 +38,35 @@ def test_every_number_follows_from_the_turns_that_count(made):
         assert data["calibration"][state]["ece"] == pytest.approx(error, abs=1e-5)
         assert sum(row["turns"] for row in data["calibration"][state]["bins"]) == counts.sum()
     assert data["calibration"]["temperatures"] == [0.5]
+
+
+def test_intervals_are_the_bootstrap_of_whole_conversations(made):
+    said = made(unlabelled=0.3)
+    # one conversation that no turn of is scored: it is not drawn
+    said.labels[said.conversations == 4] = -1
+    scored = said.scored
+    truth, predicted, owner = said.labels[scored], said.logits[scored].argmax(1), said.conversations[scored]
+    turns_of = [np.flatnonzero(owner == conversation) for conversation in np.unique(owner)]
+    assert len(turns_of) < 30
+    # independent of the code: draw conversations, put their turns together, and count by hand
+    weighted, accuracy, macro, each = [], [], [], []
+    for drawn in np.concatenate(list(draws(len(turns_of)))):
+        turns = np.repeat(np.concatenate(turns_of), np.repeat(drawn, list(map(len, turns_of))))
+        labels, answers = truth[turns], predicted[turns]
+        support = np.bincount(labels, minlength=7)
+        hits = np.bincount(labels[labels == answers], minlength=7)
+        either = support + np.bincount(answers, minlength=7)
+        own = np.array([200 * hit / total if total else 0.0 for hit, total in zip(hits, either, strict=True)])
+        weighted.append((own * support).sum() / len(labels))
+        accuracy.append(100 * np.mean(labels == answers))
+        macro.append(own[support > 0].mean())
+        each.append(own)
+    card = score(said, MELD_EMOTIONS)
+    assert card.conversations == len(turns_of)
+    for name, values in (("weighted_f1", weighted), ("accuracy", accuracy), ("macro_f1", macro)):
+        assert len(values) == 2000
+        assert card.intervals[name] == pytest.approx(np.percentile(values, [2.5, 97.5]))
+    assert np.array(card.class_intervals) == pytest.approx(np.percentile(each, [2.5, 97.5], axis=0).T)
 
 
 def test_an_expert_is_scored_where_it_judged(made):
