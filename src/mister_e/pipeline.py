@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,7 +25,7 @@ from mister_e.inputs import Input, named_inputs
 from mister_e.labels import LabelSet
 from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
-from mister_e.transcription.asr import load_whisper
+from mister_e.transcription.asr import Recogniser, WhisperRecogniser
 from mister_e.transcription.segment import transcribe_turns
 from mister_e.transcription.transcripts import FORMATS, read_transcript
 from mister_e.version import __version__
@@ -40,19 +40,40 @@ class Pipeline:
     It finds turns and words, lets a `Predictor` predict, and puts the predictions into words.
     """
 
-    def __init__(self, model: ModelFolder, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: ModelFolder,
+        *,
+        device: str = "cpu",
+        recogniser: Callable[[str], Recogniser] = WhisperRecogniser,
+    ) -> None:
+        """Make ready for use.
+
+        :param model: what predicts.
+        :param device: `cpu` or `cuda`, for the encoders and the mixture.
+        :param recogniser: makes what recognises words, of the code of a language, and raises `InputError`
+            where it does not know that. It is called when words of a language are first to be recognised.
+        """
         self.model = model
         self.device = torch.device(device)
-        self.whisper = load_whisper()
         self.predictor = Predictor(model, device=self.device)
+        self._make_recogniser = recogniser
+        self._recognisers: dict[str, Recogniser] = {}
 
     @classmethod
-    def from_pretrained(cls, model: str | Path = "mini", *, device: str = "auto") -> Self:
+    def from_pretrained(
+        cls,
+        model: str | Path = "mini",
+        *,
+        device: str = "auto",
+        recogniser: Callable[[str], Recogniser] = WhisperRecogniser,
+    ) -> Self:
         """Load a model.
 
         :param model: a bundled name, a model folder, or a Hugging Face Hub id.
         :param device: `cpu`, `cuda` for the encoders and the mixture (recognition stays on the CPU),
             or `auto`: the CPU, for the bundled models are too small to gain from a GPU.
+        :param recogniser: makes what recognises words, of the code of a language; see `__init__`.
         :raises InputError: there is no such model or device, or its folder is damaged.
         """
         if device == "auto":
@@ -61,7 +82,7 @@ class Pipeline:
             raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("device 'cuda': no usable GPU here; use auto or cpu")
-        return cls(ModelFolder.from_pretrained(model), device=device)
+        return cls(ModelFolder.from_pretrained(model), device=device, recogniser=recogniser)
 
     @property
     def labels(self) -> LabelSet:
@@ -99,7 +120,7 @@ class Pipeline:
             `asr` and `language` have no say.
         :param channels: `mix` hears the mean of all channels, `split` cuts each into turns by itself.
         :param asr: recognise the words; without, the speech expert judges alone.
-        :param language: of the speech; the bundled recogniser knows `en`.
+        :param language: of the speech; Whisper as it is bundled knows `en`.
         :param progress: called with (stage, done, total).
         :raises InputError: the only input cannot be read.
         """
@@ -189,9 +210,9 @@ class Pipeline:
         waveform = Waveform()
         sound = waveform.watch(blocks(path, channels=channels, notes=notes))
         if transcript is None:
-            whisper = self.whisper if asr else None
+            recogniser = self._recogniser(language) if asr else None
             utterances = transcribe_turns(
-                sound, whisper=whisper, language=language, total=recording.duration, progress=progress
+                sound, recogniser=recogniser, total=recording.duration, progress=progress
             )
         else:
             utterances = cut_turns(
@@ -210,6 +231,12 @@ class Pipeline:
             path.stem, str(path), waveform.duration, tuple(turns), tuple(notes), waveform.outline()
         )
 
+    def _recogniser(self, language: str) -> Recogniser:
+        """What recognises the words of a language, made once."""
+        if language not in self._recognisers:
+            self._recognisers[language] = self._make_recogniser(language)
+        return self._recognisers[language]
+
     def _analyzed(
         self, name: str, utterances: Iterable[Utterance], notes: list[str], progress: Progress
     ) -> list[TurnAnalysis]:
@@ -221,7 +248,7 @@ class Pipeline:
         more: list[str] = []
         found = self.predictor.predict_encoded([(name, encoded)], more)
         silent_turns = [
-            turn.id for turn, there in zip(found.turns, found.predictions.judged, strict=True) if not there
+            turn.id for turn, there in zip(found.turns, found.predictions.predicted, strict=True) if not there
         ]
         if silent_turns:
             notes.append(
@@ -250,7 +277,7 @@ class Pipeline:
             gate = gate / gate.sum(-1, keepdim=True)
         return [
             self._turn(found.turns[i], probabilities[i], experts[i], gate[i], present[i], shown[i])
-            for i in predictions.judged.nonzero()[0].tolist()
+            for i in predictions.predicted.nonzero()[0].tolist()
         ]
 
     def _turn(

@@ -51,7 +51,7 @@ def test_together_is_as_alone(pipeline, conversations):
     said = together.predictions
     assert said.conversation_ids == tuple(one.id for one in conversations)
     assert [turn.audio for turn in together.turns] == [None] * len(said)
-    assert said.judged.tolist() == [turn.id != "b" for turn in together.turns]
+    assert said.predicted.tolist() == [turn.id != "b" for turn in together.turns]
     first = 0
     for one in conversations:
         alone = pipeline.predictor.predict([one])

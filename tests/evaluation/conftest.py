@@ -39,7 +39,7 @@ def make_predictions(
         conversation_ids=[ids.format(i) for i in range(conversations)],
         labels=np.where(world.random(count) < unlabelled, -1, labels),
         logits=(gate[..., None] * said).sum(1),
-        judged=present.any(1),
+        predicted=present.any(1),
         experts=said if experts else None,
         present=present if experts else None,
         gate=gate if experts else None,

@@ -21,12 +21,12 @@ def f1(labels, predictions):
 
 def test_every_number_follows_from_the_turns_that_count(made):
     said = made()
-    counts = (said.labels >= 0) & said.judged
+    counts = (said.labels >= 0) & said.predicted
     truth, predicted = said.labels[counts], said.logits[counts].argmax(1)
     card = score(said, MELD_EMOTIONS, temperature=0.5)
     data = json.loads(json.dumps(card.to_json()))
     assert data["turns"] == counts.sum() < len(said)
-    assert data["unjudged"] == ((said.labels >= 0) & ~said.judged).sum() > 0
+    assert data["unjudged"] == ((said.labels >= 0) & ~said.predicted).sum() > 0
     assert data["scores"]["weighted_f1"] == pytest.approx(f1(truth, predicted), abs=1e-3)
     low, high = data["intervals"]["weighted_f1"]
     assert low < data["scores"]["weighted_f1"] < high
@@ -160,7 +160,7 @@ def test_what_cannot_be_scored_is_told(made):
     with pytest.raises(InputError, match="7 classes, but the corpus has 2 labels"):
         score(said, LabelSet(("yes", "no")))
     with pytest.raises(InputError, match="nothing to score"):
-        score(replace(said, judged=np.zeros_like(said.judged)), MELD_EMOTIONS)
+        score(replace(said, predicted=np.zeros_like(said.predicted)), MELD_EMOTIONS)
     first = int(said.scored.argmax())
     broken = said.logits.copy()
     broken[first] = np.nan

@@ -58,12 +58,12 @@ def test_every_turn_comes_back_in_its_place(made):
         there = (one.has_text | one.has_speech).nonzero().flatten().tolist()
         expected = one_by_one(model, one, there)
         rows = rows_of(said, number)
-        assert said.judged[rows].tolist() == [turn in there for turn in range(len(one))]
+        assert said.predicted[rows].tolist() == [turn in there for turn in range(len(one))]
         for name in ("logits", "experts", "gate", "present"):
             np.testing.assert_allclose(
                 getattr(said, name)[rows[there]], getattr(expected, name)[0].numpy(), atol=1e-5
             )
-    assert (said.logits[~said.judged] == 0).all()
+    assert (said.logits[~said.predicted] == 0).all()
 
 
 def test_past_only_is_each_prefix_alone(made):
@@ -93,7 +93,7 @@ def test_one_modality_alone(made, mode, expert, lacks):
     model, talks = made
     said = predict(model, talks, mode=mode)
     has = torch.cat([one.has_text if mode == "text-only" else one.has_speech for one in talks]).numpy()
-    assert (said.judged == has).all()
+    assert (said.predicted == has).all()
     assert said.present[:, [e for e in range(3) if e != expert]].sum() == 0
     noisy = [StoredConversation(**{**vars(one), lacks: getattr(one, lacks) + 50.0}) for one in talks]
     np.testing.assert_array_equal(said.logits, predict(model, noisy, mode=mode).logits)
@@ -137,7 +137,7 @@ def test_windows_of_a_long_conversation_say_the_same_in_their_middle(made):
     )
     together = predict(model, [whole], window=10_000)
     windows = predict(model, [whole], window=128)
-    agreed = (together.logits.argmax(1) == windows.logits.argmax(1))[together.judged].mean()
+    agreed = (together.logits.argmax(1) == windows.logits.argmax(1))[together.predicted].mean()
     assert agreed > 0.99
     fused = [said.experts[:, 2] for said in (together, windows)]
     np.testing.assert_allclose(*fused, atol=1e-5)  # the attention reaches everywhere all the same

@@ -32,12 +32,12 @@ def ensemble(predictions: Sequence[Predictions], temperatures: Sequence[Temperat
     mean = np.mean(probabilities, axis=0)
     # a probability of 0 becomes the least float and not -inf, which would make NaN of a loss or a temperature
     logits = np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
-    judged = np.logical_and.reduce([own.judged for own in predictions])
+    predicted = np.logical_and.reduce([own.predicted for own in predictions])
     return Predictions(
         ids=first.ids,
         conversations=first.conversations,
         conversation_ids=first.conversation_ids,
         labels=first.labels,
         logits=logits,
-        judged=judged,
+        predicted=predicted,
     )

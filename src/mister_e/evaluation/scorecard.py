@@ -159,7 +159,7 @@ def score(
     return Scorecard(
         labels=labels,
         conversations=conversations,
-        unjudged=int(((predictions.labels >= 0) & ~predictions.judged).sum()),
+        unjudged=int(((predictions.labels >= 0) & ~predictions.predicted).sum()),
         temperatures=tuple(np.unique(np.broadcast_to(temperature, (len(scored), 1))[scored]).tolist()),
         confusion=confusions.sum(0),
         before=Reliability.of(predictions.probabilities()[scored], truth),

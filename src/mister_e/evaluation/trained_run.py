@@ -79,15 +79,20 @@ def evaluate_run(
     seeds = load_seeds(run)
     for trained in seeds.values():
         check_store(trained, store, mode)
-    judged = _predict(seeds, store, split, mode, progress)
+    predictions_by_seed = _predict(seeds, store, split, mode, progress)
     labels = store.protocol.labels
     cards = {
-        seed: score(one.predictions, labels, temperature=one.temperature) for seed, one in judged.items()
+        seed: score(one.predictions, labels, temperature=one.temperature)
+        for seed, one in predictions_by_seed.items()
     }
     together = None
     if len(seeds) > 1:
-        chosen_by = judged if split == "validation" else _predict(seeds, store, "validation", mode, progress)
-        together = _ensemble(judged, chosen_by, store)
+        chosen_by = (
+            predictions_by_seed
+            if split == "validation"
+            else _predict(seeds, store, "validation", mode, progress)
+        )
+        together = _ensemble(predictions_by_seed, chosen_by, store)
     evaluation = Evaluation(
         ScoreProtocol.of_store(store, split, mode=mode, seeds=tuple(seeds)),
         _metadata(seeds),
@@ -313,12 +318,14 @@ def _predict(
 
 
 def _ensemble(
-    judged: Mapping[int, _SeedPredictions], chosen_by: Mapping[int, _SeedPredictions], store: EmbeddingStore
+    predictions_by_seed: Mapping[int, _SeedPredictions],
+    chosen_by: Mapping[int, _SeedPredictions],
+    store: EmbeddingStore,
 ) -> Scorecard:
     """Score the seeds as one. A mean is less confident than its parts: validation gives it a temperature."""
     together, validation = (
         ensemble([one.predictions for one in each.values()], [one.temperature for one in each.values()])
-        for each in (judged, chosen_by)
+        for each in (predictions_by_seed, chosen_by)
     )
     counted = validation.scored
     temperature = 1.0

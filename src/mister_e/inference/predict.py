@@ -63,7 +63,7 @@ def predict(
     :param overlap: turns at each end of a window that are context alone; None = an eighth of it.
     :param batch_turns: turns in a batch, about.
     :param progress: told of turns, as stage "predict".
-    :return: of all turns; one with nothing to judge by is not judged.
+    :return: of all turns; one with neither text nor speech is not predicted.
     :raises InputError: there is no such mode, the embeddings are of another width, or the window is
         no wider than its two overlaps.
     """
@@ -125,7 +125,7 @@ class _Results:
             conversation_ids=tuple(conversation.id for conversation in self.conversations),
             labels=torch.cat(labels).numpy() if labels else np.zeros(0, np.int64),
             logits=self.logits,
-            judged=np.asarray(self.present.any(1)),
+            predicted=np.asarray(self.present.any(1)),
             experts=self.experts,
             present=self.present,
             gate=self.gate if self.weighs else None,

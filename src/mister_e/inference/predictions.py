@@ -19,11 +19,11 @@ class Predictions:
     :param conversation_ids: of the conversations.
     :param labels: int64 `[N]`, positions in the label set; -1 = unlabelled.
     :param logits: float32 `[N, C]`.
-    :param judged: bool `[N]`, False = nothing was there to judge by.
+    :param predicted: bool `[N]`, False = nothing was there to predict from.
     :param experts: float32 `[N, 3, C]` in the order of `mister_e.experts.EXPERTS`; None = it has none.
-    :param present: bool `[N, 3]`, the experts that judged; None = the model has none.
+    :param present: bool `[N, 3]`, the experts that had something to predict from; None = the model has none.
     :param gate: float32 `[N, 3]`; None = the model has none.
-    :param shown: bool `[N, 2]`, whether text and whether speech was there to judge by; None = not known.
+    :param shown: bool `[N, 2]`, whether text and whether speech was there to predict from; None = not known.
     """
 
     ids: Sequence[str]
@@ -31,7 +31,7 @@ class Predictions:
     conversation_ids: Sequence[str]
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
-    judged: NDArray[np.bool_]
+    predicted: NDArray[np.bool_]
     experts: NDArray[np.float32] | None = None
     present: NDArray[np.bool_] | None = None
     gate: NDArray[np.float32] | None = None
@@ -42,8 +42,8 @@ class Predictions:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Which turns count in a score `[N]`: labelled, and judged by something."""
-        return (self.labels >= 0) & self.judged
+        """Which turns count in a score `[N]`: labelled, and predicted from something."""
+        return (self.labels >= 0) & self.predicted
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """Calibrated probabilities `[N, C]`.

@@ -127,7 +127,7 @@ def as_predictions(conversations: Sequence[BaselineInput], logits: NDArray[np.fl
         conversation_ids=[conversation.id for conversation in conversations],
         labels=torch.cat([conversation.labels for conversation in conversations]).numpy(),
         logits=logits,
-        judged=torch.cat([conversation.has_input for conversation in conversations]).numpy(),
+        predicted=torch.cat([conversation.has_input for conversation in conversations]).numpy(),
     )
 
 

@@ -1,0 +1,86 @@
+"""Temperatures: fitted on the turns that they are for, and used for the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mister_e.encoders.conversations import StoredConversation
+from mister_e.inference.batch import pad
+from mister_e.inference.calibration import Calibration, fit_calibration, fit_temperature, temperatures
+from mister_e.inference.predictions import Predictions
+
+
+def predictions(stretch, shown, turns=3000, seed=0, labelled=True):
+    """Predictions whose confidence is off by a factor."""
+    random = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(turns, 4, generator=random)
+    labels = torch.multinomial(logits.softmax(-1), 1, generator=random)[:, 0].numpy()
+    return Predictions(
+        ids=tuple(map(str, range(turns))),
+        conversations=np.zeros(turns, np.int64),
+        conversation_ids=("c",),
+        labels=labels if labelled else np.full(turns, -1),
+        logits=(stretch * logits).numpy(),
+        predicted=np.ones(turns, bool),
+        shown=np.tile(np.array(shown), (turns, 1)),
+    )
+
+
+def joined(*several):
+    """The turns of several predictions in one."""
+    names = ("labels", "logits", "judged", "shown", "conversations")
+    arrays = {name: np.concatenate([getattr(each, name) for each in several]) for name in names}
+    return replace(several[0], ids=tuple(map(str, range(len(arrays["labels"])))), **arrays)
+
+
+def test_the_temperature_mends_what_was_stretched():
+    right, wrong = predictions(1.0, (True, True)), predictions(3.0, (True, True))
+    for each, expected in ((right, 1.0), (wrong, 3.0)):
+        fitted = fit_temperature(torch.from_numpy(each.logits), torch.from_numpy(each.labels))
+        assert fitted == pytest.approx(expected, rel=0.1)
+
+
+def test_each_temperature_is_fitted_on_the_turns_that_were_shown_so():
+    both, text, speech = (
+        predictions(stretch, shown, seed=seed)
+        for seed, (stretch, shown) in enumerate(
+            [(2.0, (True, True)), (0.5, (True, False)), (4.0, (False, True))]
+        )
+    )
+    mixed = joined(both, text)  # some turns of a split lack their speech
+    found = fit_calibration({"both": [mixed], "text": [text], "speech": [speech]})
+    assert found.both == pytest.approx(2.0, rel=0.1)
+    assert found.text == pytest.approx(0.5, rel=0.1)
+    assert found.speech == pytest.approx(4.0, rel=0.1)
+    used = temperatures(found, joined(both, text, speech))[:, 0]
+    assert np.array_equal(used, np.repeat([found.both, found.text, found.speech], 3000))
+
+
+def test_several_predictions_count_by_their_turns():
+    sure, unsure = predictions(3.0, (False, True)), predictions(1.0, (False, True), seed=1)
+    found = fit_calibration({"speech": [sure, unsure]})
+    whole = joined(sure, unsure)
+    assert found.speech == fit_temperature(torch.from_numpy(whole.logits), torch.from_numpy(whole.labels))
+    assert 1.0 < found.speech < 3.0
+
+
+def test_a_set_that_no_labelled_turn_was_shown_with_keeps_one():
+    unlabelled = predictions(3.0, (True, False), labelled=False)
+    assert fit_calibration({"both": [unlabelled], "text": [unlabelled], "speech": []}) == Calibration()
+
+
+def test_padding_labels_pads_as_unlabelled():
+    def conversation(turns):
+        everywhere = torch.ones(turns, dtype=torch.bool)
+        rows = torch.randn(turns, 3), torch.randn(turns, 2)
+        labels = torch.zeros(turns, dtype=torch.long)
+        return StoredConversation("c", tuple("ab" * turns)[:turns], *rows, everywhere, everywhere, labels)
+
+    batch = pad([conversation(2), conversation(5)])
+    assert batch.mask.sum(1).tolist() == [2, 5]
+    assert batch.labels[0].tolist() == [0, 0, -1, -1, -1]
+    assert batch.text.shape == (2, 5, 3)
+    assert batch.has_text.dtype == torch.bool
+    assert not batch.has_speech[0, 2:].any()
