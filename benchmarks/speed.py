@@ -64,15 +64,17 @@ def measured(way: str, recording: Path) -> dict[str, float]:
     began = time.perf_counter()
     from mister_e.audio.decode import blocks
     from mister_e.pipeline import Pipeline
+    from mister_e.transcription.asr import WhisperRecogniser
     from mister_e.transcription.segment import transcribe_turns
 
     pipeline = Pipeline.from_pretrained("mini", device="cpu")
+    recogniser = WhisperRecogniser()
     loaded = time.perf_counter()
     cpu = time.process_time()
     ways: dict[str, Callable[[], object]] = {
         "decode": lambda: sum(block.shape[1] for block in blocks(recording)),
-        "turns": lambda: list(transcribe_turns(blocks(recording), whisper=None)),
-        "turns and words": lambda: list(transcribe_turns(blocks(recording), whisper=pipeline.whisper)),
+        "turns": lambda: list(transcribe_turns(blocks(recording), recogniser=None)),
+        "turns and words": lambda: list(transcribe_turns(blocks(recording), recogniser=recogniser)),
         "analyze": lambda: pipeline(recording),
         "analyze without asr": lambda: pipeline(recording, asr=False),
     }

