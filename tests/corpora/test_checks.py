@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from mister_e.cli import app
 from mister_e.corpora import Corpus, checks, table
-from mister_e.corpora.checks.findings import Evidence, Finding, Sound
+from mister_e.corpora.checks.findings import DecodedClip, Evidence, Finding
 from mister_e.corpora.counting import counts
 from mister_e.corpora.releases import iemocap, meld
 from mister_e.corpora.releases.text import unscrambled
@@ -70,14 +70,14 @@ def about(corpus: Corpus) -> dict:
     return {name: value for name, value in metadata.items() if name not in ("format", "table_sha256")}
 
 
-def found(corpus: Corpus, sounds=None) -> dict[str, Finding]:
-    findings = checks.judge(Evidence(corpus, sounds or {})).findings
+def found(corpus: Corpus, clips=None) -> dict[str, Finding]:
+    findings = checks.run_checks(Evidence(corpus, clips or {})).findings
     assert len({finding.code for finding in findings}) == len(findings)
     return {finding.code: finding for finding in findings}
 
 
-def only(corpus: Corpus, sounds=None) -> Finding:
-    (finding,) = found(corpus, sounds).values()
+def only(corpus: Corpus, clips=None) -> Finding:
+    (finding,) = found(corpus, clips).values()
     return finding
 
 
@@ -152,7 +152,7 @@ def test_a_label_that_a_split_lacks(damaged, sound):
         split: one | {"labels": one["labels"] | {"awe": 0}} for split, one in metadata["counts"].items()
     }
     corpus = write(damaged().folder, sound.table, metadata)
-    findings = checks.judge(Evidence(corpus)).findings
+    findings = checks.run_checks(Evidence(corpus)).findings
     assert {finding.code for finding in findings} == {"label-absent"}
     assert [finding.message for finding in findings] == [
         f"{split} has no turn of awe" for split in ("train", "validation", "test")
@@ -178,13 +178,13 @@ def test_counts_that_are_not_the_tables(sound, tmp_path):
 @pytest.mark.parametrize(
     ("heard", "code", "level"),
     [
-        (Sound(fault="no sound could be decoded"), "clip-undecodable", "error"),
-        (Sound(seconds=0.5, peak=0.0005), "clip-silent", "warning"),
-        (Sound(seconds=305.0, peak=0.3), "clip-length", "warning"),
+        (DecodedClip(fault="no sound could be decoded"), "clip-undecodable", "error"),
+        (DecodedClip(seconds=0.5, peak=0.0005), "clip-silent", "warning"),
+        (DecodedClip(seconds=305.0, peak=0.3), "clip-length", "warning"),
     ],
 )
 def test_what_a_clip_shows(sound, heard, code, level):
-    fine = Sound(seconds=0.52, peak=0.2)
+    fine = DecodedClip(seconds=0.52, peak=0.2)
     finding = only(sound, {0: fine, 1: heard, 2: fine})
     assert (finding.code, finding.level, finding.rows) == (code, level, ("c0_1",))
 
@@ -267,15 +267,16 @@ def test_scrambled_text_is_undone():
 
 def test_melds_bad_clips_are_known_by_name(tmp_path):
     corpus = meld.prepare(meld_tree(tmp_path), tmp_path / "out", counts=False, jobs=1)
-    findings = [one for one in checks.judge(Evidence(corpus)).findings if one.code.startswith("meld-clip")]
-    assert {one.rows for one in findings} == {(name,) for name in meld.BAD_CLIPS}
-    assert {one.level for one in findings} == {"warning"}
+    report = checks.run_checks(Evidence(corpus))
+    findings = [finding for finding in report.findings if finding.code.startswith("meld-clip")]
+    assert {finding.rows for finding in findings} == {(name,) for name in meld.BAD_CLIPS}
+    assert {finding.level for finding in findings} == {"warning"}
     # a table that uses one is wrong
     used = corpus.table.with_columns(
         speech_missing=pl.when(pl.col("id") == "test_dia38_utt4").then(None).otherwise("speech_missing")
     )
     metadata = about(corpus) | {"counts": counts(used, corpus.protocol, [])}
-    findings = checks.judge(Evidence(write(tmp_path / "used", used, metadata))).findings
+    findings = checks.run_checks(Evidence(write(tmp_path / "used", used, metadata))).findings
     assert [one.rows for one in findings if one.code == "meld-clip-used"] == [("test_dia38_utt4",)]
 
 
@@ -284,7 +285,7 @@ def test_iemocaps_traps_are_known_by_name(tmp_path):
 
     release = iemocap_tree.write(tmp_path)
     corpus = iemocap.prepare(release, tmp_path / "out", counts=False)
-    findings = {one.code: one for one in checks.judge(Evidence(corpus)).findings}
+    findings = {finding.code: finding for finding in checks.run_checks(Evidence(corpus)).findings}
     assert findings["iemocap-scripted"].message.startswith("25% of the labelled turns of test are scripted")
     assert findings["iemocap-no-majority"].rows == ("Ses01M_impro03_000",)
     assert findings["counts-split"].level == "error"
@@ -333,7 +334,8 @@ def test_the_command_wants_a_place_for_its_json_before_it_listens(sound, tmp_pat
 def test_a_fifth_of_iemocaps_test_turns_is_word_for_word_in_train(tmp_path):
     source = Path(os.environ["MISTER_E_DATA"]) / "erc" / "iemocap.csv"
     corpus = table.prepare(source, tmp_path / "out", features=["avg_*"])
-    findings = {one.code: one for one in checks.judge(Evidence(corpus)).findings if "train" in one.message}
+    report = checks.run_checks(Evidence(corpus))
+    findings = {finding.code: finding for finding in report.findings if "train" in finding.message}
     assert findings["text-repeated"].message.startswith("342 of 1,6")
     assert "(21%)" in findings["text-repeated"].message
 

@@ -1,4 +1,4 @@
-"""Corpora of conversations, read as they are released: one module each, with the verb `prepare`."""
+"""Corpora: readers of published releases and of users' tables, and the prepared corpus they write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nouns of corpora: rows as a reader finds them, and the protocol they are read by."""
+"""Types shared by all corpora: rows, protocols, and the interface of a reader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Row:
-    """One utterance as a reader finds it in a raw release. Who speaks is never read.
+    """One utterance of a raw release, as a reader returns it. The speaker is never read.
 
     :param conversation_id: unique over all splits.
     :param turn: order within the conversation; may have gaps.
@@ -29,7 +29,7 @@ class Row:
     :param audio: path relative to the source folder, or "archive.tar.gz::member"; None = missing.
     :param speech_missing: why, where `audio` is None or must not be used.
     :param features: precomputed numeric speech features; undefined ones are left out.
-    :param custom: anything else worth keeping (JSON values), such as whether the turn was improvised.
+    :param custom: other metadata (JSON values), such as whether the turn was improvised.
     :param stretch: the seconds of `audio` that are this turn; None = all of it.
     """
 
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a corpus is read and scored: named, printed and stored with every corpus and score.
+    """Labels and split by which a corpus is read and scored; stored with every corpus and score.
 
     :param name: such as "MELD-7".
     :param corpus: such as "meld".
@@ -98,7 +98,7 @@ class Reader(TypingProtocol):
         :param src: folder of the raw release, or a table.
         :param protocol: which labels and split.
         :param validate_on: what to validate on where the release leaves it open.
-        :param repairs: what was mended, or is known to be defect, is appended here.
+        :param repairs: sentences on repairs and known defects are appended here.
         :return: rows, each conversation's in the order of its turns.
         :raises InputError: the release is not as expected.
         """

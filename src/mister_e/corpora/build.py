@@ -1,4 +1,4 @@
-"""From a reader's rows to a corpus folder, whole or not at all."""
+"""Preparation of a corpus: from a reader's rows to a corpus folder, atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mister_e.files import sha256
 from mister_e.progress import Progress, silent
 from mister_e.version import __version__
 
-#: Turns without speech are noted one by one up to this many that share a reason.
+#: Turns without speech for the same reason are noted one by one up to this number, else counted.
 _NOTED = 20
 
 
@@ -41,7 +41,7 @@ def prepare(
     """Read a raw release and write a corpus folder; the release is left as it is.
 
     :param src: the release; or one file, whose folder `Row.audio` is relative to.
-    :param out: the corpus folder; run again, it is brought up to date and keeps finished audio.
+    :param out: the corpus folder; a second run updates it and keeps finished audio.
     :param read: the reader of this corpus.
     :param protocol: which labels and split.
     :param sources: patterns of the annotation files below `src`, whose hashes are stored.
@@ -103,7 +103,7 @@ def prepare(
 
 
 def named(protocols: Mapping[str, Protocol], name: str) -> Protocol:
-    """Protocol of this name, in any case.
+    """Find a protocol by name, in upper or lower case.
 
     :raises InputError: there is none.
     """
@@ -114,7 +114,7 @@ def named(protocols: Mapping[str, Protocol], name: str) -> Protocol:
 
 
 def _check_counts(counted: Mapping[str, Mapping[str, Any]], protocol: Protocol) -> None:
-    """Refuse a split without labels, and counts that are not the protocol's."""
+    """Raise InputError for a split without labels, and for counts that differ from the protocol's."""
     for split, counted_split in counted.items():
         if not counted_split["labelled"]:
             raise InputError(
@@ -132,7 +132,7 @@ def _check_counts(counted: Mapping[str, Mapping[str, Any]], protocol: Protocol) 
 
 
 def _compare(found: int, expected: int, before: str, after: str, protocol: Protocol) -> None:
-    """Raise unless the numbers are equal."""
+    """Raise InputError unless the numbers are equal."""
     if found != expected:
         raise InputError(
             f"{protocol.name}: {before} {found:,} {after}, expected {expected:,}; is the release complete?"
@@ -141,7 +141,7 @@ def _compare(found: int, expected: int, before: str, after: str, protocol: Proto
 
 
 def _unless_inside(row: Row) -> Row:
-    """Mark the speech of a clip that only extraction could read."""
+    """Mark speech as missing where the clip is still inside an archive."""
     if row.audio is None or archives.INSIDE not in row.audio or row.speech_missing is not None:
         return row
     archive = row.audio.partition(archives.INSIDE)[0]
@@ -149,7 +149,7 @@ def _unless_inside(row: Row) -> Row:
 
 
 def _missing_speech(rows: Sequence[Row]) -> Iterator[str]:
-    """Note the turns without speech, by name unless they are many."""
+    """Yield notes on the turns without speech, by name unless there are many."""
     by_reason: dict[str, list[Row]] = {}
     for row in rows:
         if row.speech_missing is not None:

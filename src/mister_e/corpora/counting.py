@@ -1,4 +1,4 @@
-"""Counts of a corpus table, as `corpus.json` holds them."""
+"""Counts of a corpus table, as stored in `corpus.json`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def counts(table: pl.DataFrame, protocol: Protocol, features: Sequence[str]) -> 
     :param table: one row an utterance.
     :param features: the columns that hold speech features.
     """
-    heard = pl.any_horizontal(
+    has_speech = pl.any_horizontal(
         pl.col("audio").is_not_null(), *(pl.col(name).is_not_null() for name in features)
     )
-    lacks_speech = pl.col("speech_missing").is_not_null() | ~heard
+    lacks_speech = pl.col("speech_missing").is_not_null() | ~has_speech
     result: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
-        some = table.filter(pl.col("split") == split)
-        labels = dict(some.group_by("label").len().iter_rows())
+        rows = table.filter(pl.col("split") == split)
+        labels = dict(rows.group_by("label").len().iter_rows())
         result[split] = {
-            "conversations": some["conversation"].n_unique(),
-            "utterances": some.height,
-            "labelled": some["label"].count(),
-            "speech_missing": some.filter(lacks_speech).height,
+            "conversations": rows["conversation"].n_unique(),
+            "utterances": rows.height,
+            "labelled": rows["label"].count(),
+            "speech_missing": rows.filter(lacks_speech).height,
             "labels": {label: labels.get(label, 0) for label in protocol.labels},
         }
     return result

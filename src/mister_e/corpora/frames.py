@@ -1,4 +1,4 @@
-"""Tables of any kind as one polars frame, typed, without a column that says who speaks."""
+"""Reading of a table file into a typed polars frame; columns that tell the speaker are dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import polars as pl
 from mister_e.corpora.releases.text import decode
 from mister_e.errors import InputError
 
-#: Columns that a table of one's own may have, besides features, with their types.
+#: Columns that a user's table may have, besides features, with their types.
 KNOWN: Mapping[str, type[pl.DataType]] = {
     "conversation_id": pl.String,
     "turn": pl.Int64,
@@ -32,15 +32,15 @@ KNOWN: Mapping[str, type[pl.DataType]] = {
 #: Other names of these columns, as `corpus.parquet` has them.
 _ALIASES = {"conversation": "conversation_id", "id": "utterance_id"}
 
-#: Columns that say who speaks; they are dropped before anything else is looked at.
+#: Names of columns that tell the speaker; they are dropped before anything else is read.
 _SPEAKER = re.compile(r"speaker|(?:^|[_\s-])(?:spk|actor|gender|sex)(?:[_\s-]|\d|$)", re.IGNORECASE)
 
-#: What stands for nothing in a cell.
+#: Cells that count as empty.
 _EMPTY = ("", "nan", "null", "none", "na", "n/a")
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
-#: What is expected of a cell, for the message that it is something else.
+#: Description of a type, for the error about a cell of another type.
 _EXPECTED = {pl.Int64: "a whole number", pl.Float64: "a number", pl.Boolean: "true or false"}
 
 
@@ -49,7 +49,7 @@ def read_frame(path: Path, columns: Mapping[str, str], repairs: list[str]) -> pl
 
     :param path: `.csv`, `.tsv`, `.parquet` or `.jsonl`.
     :param columns: a known column to its name in the table.
-    :param repairs: what was dropped or mended is appended here.
+    :param repairs: sentences on dropped columns and repairs are appended here.
     :raises InputError: it cannot be read, or a cell is not of its column's type.
     """
     frame = _read(path, repairs)
@@ -65,10 +65,10 @@ def read_frame(path: Path, columns: Mapping[str, str], repairs: list[str]) -> pl
 
 
 def with_features(frame: pl.DataFrame, patterns: Sequence[str], path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Find the columns that the patterns mean, and make numbers of them.
+    """Select the columns that match patterns, and convert them to numbers.
 
     :return: the frame, undefined numbers null; the names of the columns.
-    :raises InputError: a pattern means none, or a cell is not a number.
+    :raises InputError: a pattern matches none, or a cell is not a number.
     """
     chosen: dict[str, pl.Series] = {}
     for pattern in patterns:
@@ -84,13 +84,13 @@ def with_features(frame: pl.DataFrame, patterns: Sequence[str], path: Path) -> t
 
 
 def typed(column: pl.Series, kind: type[pl.DataType], path: Path) -> pl.Series:
-    """Cast a column, its empty cells made null.
+    """Convert a column to a type; empty cells become null.
 
     :raises InputError: a cell is of another type; the message names the row.
     """
     if column.dtype == pl.String:
         column = column.str.strip_chars()
-        # in a text such a word may be what was said
+        # in a text, "none" or "null" may be what was said
         empty = ("",) if kind == pl.String else _EMPTY
         column = column.set(column.str.to_lowercase().is_in(empty).fill_null(False), None)
     elif column.dtype.is_float():
@@ -128,7 +128,7 @@ def _read(path: Path, repairs: list[str]) -> pl.DataFrame:
 
 
 def _read_csv(path: Path, repairs: list[str]) -> pl.DataFrame:
-    """Read delimited text, every cell as it stands."""
+    """Read delimited text, every cell as a string."""
     data = path.read_bytes()
     text = decode(data)
     if not text.strip():
@@ -141,7 +141,7 @@ def _read_csv(path: Path, repairs: list[str]) -> pl.DataFrame:
 
 
 def _renamed(frame: pl.DataFrame, columns: Mapping[str, str], path: Path) -> pl.DataFrame:
-    """Give known columns their names; one whose name was given away to another is dropped."""
+    """Rename columns to their known names; a column whose name another one takes is dropped."""
     names = {old: new for old, new in _ALIASES.items() if old in frame.columns and new not in frame.columns}
     for new, old in columns.items():
         if new not in KNOWN:

@@ -1,4 +1,4 @@
-"""A split of one's own in place of the protocol's, by whole conversations."""
+"""User-defined splits in place of the protocol's, by whole conversations."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mister_e.corpora.releases.text import decode
 from mister_e.corpora.splits import split_name
 from mister_e.errors import InputError
 
-#: So many conversations are named in an error.
+#: Conversations named in an error at most.
 _NAMED = 5
 
 
 def read_splits(path: str | Path) -> dict[str, str]:
-    """Read which conversation belongs to which split.
+    """Read a user-defined split.
 
     :param path: `.json`, an object of conversation id to split; or csv with the columns
         `conversation_id` and `split`.
@@ -47,7 +47,7 @@ def read_splits(path: str | Path) -> dict[str, str]:
 
 
 def apply_splits(rows: Sequence[Row], splits: Mapping[str, str]) -> list[Row]:
-    """Put every conversation where one's own split has it.
+    """Assign every conversation to its user-defined split.
 
     :param splits: conversation id to one of `SPLITS`.
     :raises InputError: a conversation is unknown or missing, or a split is not one of them.
@@ -70,7 +70,7 @@ def apply_splits(rows: Sequence[Row], splits: Mapping[str, str]) -> list[Row]:
 
 
 def with_own_split(protocol: Protocol) -> Protocol:
-    """Say so in the protocol, whose counts do not apply then."""
+    """Copy of a protocol that names the split as the user's, without expected counts."""
     return Protocol(
         f"{protocol.name}, own split",
         protocol.corpus,
@@ -80,12 +80,12 @@ def with_own_split(protocol: Protocol) -> Protocol:
 
 
 def _from_json(text: str) -> list[tuple[str, str]]:
-    """Read an object."""
+    """Read a JSON object."""
     return [(name, str(split)) for name, split in json.loads(text).items()]
 
 
 def _from_csv(text: str) -> list[tuple[str, str]]:
-    """Read two columns."""
+    """Read the two columns of a csv file."""
     lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     if not {"conversation_id", "split"} <= set(lines.fieldnames or ()):
         raise ValueError("columns")

@@ -1,4 +1,4 @@
-"""Where a corpus may be written: never over what it is read from, and by one run at a time."""
+"""Checks of the output folder: it must not touch the source, and one run writes at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ except ImportError:  # Windows: two runs into one folder are not told apart ther
 
 
 def check_places(src: Path, out: Path) -> None:
-    """Refuse a source that is not there, and an output that would touch it; nothing is made yet.
+    """Check that the source exists and that the output folder cannot touch it; nothing is created yet.
 
-    :raises InputError: so it is.
+    :raises InputError: the source is missing, or the output is inside or around it, or cannot be made.
     """
     if not src.exists():
         raise InputError(f"{src}: no such file or folder; check the path")
@@ -37,7 +37,7 @@ def check_places(src: Path, out: Path) -> None:
 
 
 def check_untouched(out: Path, sources: Iterable[Path], targets: Iterable[Path]) -> None:
-    """Refuse an output that holds what the rows refer to, or leads there by a link.
+    """Check that the output neither holds a source file nor links to one.
 
     :param out: the corpus folder.
     :param sources: the files that are read.
@@ -56,7 +56,7 @@ def check_untouched(out: Path, sources: Iterable[Path], targets: Iterable[Path])
 
 @contextmanager
 def only_run(out: Path) -> Iterator[None]:
-    """Make the corpus folder, and keep other runs out of it.
+    """Create the corpus folder, and lock it against other runs.
 
     :raises InputError: it cannot be made, or another run writes there.
     """

@@ -1,4 +1,4 @@
-"""Rows as a reader found them: checked to make conversations, and laid out as a table."""
+"""Validation of a reader's rows, and their layout as a table."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mister_e.errors import InputError
 
 
 def check_rows(rows: Sequence[Row], protocol: Protocol) -> None:
-    """Refuse rows that cannot be conversations.
+    """Check that rows make valid conversations: splits, labels, times and ids.
 
-    :raises InputError: naming the first such row.
+    :raises InputError: names the first row that does not.
     """
     if not rows:
         raise InputError(f"{protocol.corpus}: not one utterance was found; check the folder")
@@ -45,7 +45,7 @@ def check_rows(rows: Sequence[Row], protocol: Protocol) -> None:
 
 
 def names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """List every key, in the order of first sight.
+    """List the keys of all mappings, in the order of first occurrence.
 
     :raises InputError: a key is the name of a column that every corpus has.
     """
@@ -57,7 +57,7 @@ def names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def to_table(rows: Sequence[Row], features: Sequence[str], custom: Sequence[str]) -> pl.DataFrame:
-    """Make the table of a corpus, ordered by split, conversation (as they came) and turn.
+    """Make the table of a corpus, ordered by split, conversation (in the order of the rows) and turn.
 
     :param features: names of the feature columns.
     :param custom: names of the custom columns.

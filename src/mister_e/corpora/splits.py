@@ -1,4 +1,4 @@
-"""Splits by whole conversations: the names people give them, or made with a seed."""
+"""Splits by whole conversations: the usual names of splits, and random splits by a seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mister_e.errors import InputError
 
-#: Names that people give the splits.
+#: Usual names of the splits.
 NAMES = {
     "train": "train",
     "training": "train",
@@ -19,15 +19,15 @@ NAMES = {
     "test": "test",
 }
 
-#: Share of the conversations that validation, and test, each get.
-_SHARE = 0.1
+#: Fraction of the conversations that validation, and test, each get.
+_FRACTION = 0.1
 
 
 def split_name(name: str | None, where: str) -> str:
-    """Name of a split here; "" for none.
+    """Translate the name of a split into one of `SPLITS`; "" for None.
 
-    :param name: as people name it.
-    :param where: the place, for the error.
+    :param name: any of `NAMES`, in upper or lower case.
+    :param where: file and line, for the error.
     :raises InputError: it is not known.
     """
     if name is None:
@@ -70,10 +70,10 @@ def make_validation(train: Sequence[str], seed: int) -> dict[str, str]:
 
 
 def _size(order: Sequence[str]) -> int:
-    """Conversations that a small split gets."""
-    return max(1, round(_SHARE * len(order)))
+    """Number of conversations in validation, and in test."""
+    return max(1, round(_FRACTION * len(order)))
 
 
 def _shuffled(conversations: Sequence[str], seed: int) -> list[str]:
-    """Order by a hash: the same on every machine, and hardly other when conversations are added."""
+    """Order by a hash: the same on every machine, and stable when conversations are added."""
     return sorted(set(conversations), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())

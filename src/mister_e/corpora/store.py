@@ -1,4 +1,4 @@
-"""A prepared corpus on disk: `corpus.parquet` with one row an utterance, `corpus.json` about it."""
+"""A prepared corpus on disk: `corpus.parquet` with one row an utterance, `corpus.json` with its metadata."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ COLUMNS: Mapping[str, pl.DataType] = {
 class Corpus:
     """A prepared corpus: its protocol, its counts, and its conversations.
 
-    :param folder: where it lies.
+    :param folder: the corpus folder.
     :param table: one row an utterance, `COLUMNS` first; ordered by split, conversation and turn.
-    :param metadata: what `corpus.json` holds.
+    :param metadata: content of `corpus.json`.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Corpus:
     def load(cls, folder: str | Path) -> Corpus:
         """Read a corpus folder.
 
-        :raises InputError: it is not one, not whole, or of a newer version.
+        :raises InputError: it is no corpus, incomplete, or of another format.
         """
         folder = Path(folder)
         if not (folder / METADATA).is_file():
@@ -82,12 +82,12 @@ class Corpus:
         return cls(folder, pl.read_parquet(folder / TABLE), metadata)
 
     def __len__(self) -> int:
-        """Utterances of all splits."""
+        """Number of utterances in all splits."""
         return self.table.height
 
     @cached_property
     def protocol(self) -> Protocol:
-        """The protocol it was prepared by."""
+        """Labels and split by which it was prepared."""
         return Protocol.from_json(self.metadata["protocol"])
 
     @cached_property
@@ -102,9 +102,9 @@ class Corpus:
         return dict(self.metadata["counts"])
 
     def conversations(self, split: str | None = None) -> Iterator[Conversation]:
-        """Iterate over the conversations of a split, made one at a time.
+        """Yield the conversations of a split, one at a time.
 
-        A turn's precomputed features stand in its `custom["features"]`.
+        Precomputed features of a turn are in its `custom["features"]`.
 
         :param split: "train", "validation" or "test"; None = all of them, in this order.
         :raises InputError: there is no such split.
@@ -115,13 +115,13 @@ class Corpus:
         return self._conversations(table)
 
     def _conversations(self, table: pl.DataFrame) -> Iterator[Conversation]:
-        """Group the rows, which are in order."""
+        """Group the rows by conversation; they are in order."""
         rows = table.iter_rows(named=True)
         for name, turns in groupby(rows, key=lambda row: row["conversation"]):
             yield Conversation(name, tuple(self._utterance(row) for row in turns))
 
     def _utterance(self, row: Mapping[str, Any]) -> Utterance:
-        """Make one turn."""
+        """Make the utterance of a row."""
         custom = {name: row[name] for name in self.metadata["custom"] if row[name] is not None}
         features = {name: row[name] for name in self.metadata["features"] if row[name] is not None}
         if features:
@@ -154,11 +154,11 @@ def find_corpus(name: str, folders: Sequence[Path]) -> Corpus:
 
 
 def write(folder: Path, table: pl.DataFrame, metadata: Mapping[str, Any]) -> Corpus:
-    """Write a corpus folder: the table, then `corpus.json`, which makes it whole.
+    """Write a corpus folder: the table, then `corpus.json`, without which it counts as incomplete.
 
-    :param folder: made if need be; its audio is there already.
+    :param folder: created where missing; its audio is in it already.
     :param table: as in `Corpus.table`.
-    :param metadata: what is told about it; the format and the table's hash are added.
+    :param metadata: content of `corpus.json`; the format and the table's hash are added.
     :raises InputError: it cannot be written there.
     """
     try:
@@ -175,7 +175,7 @@ def write(folder: Path, table: pl.DataFrame, metadata: Mapping[str, Any]) -> Cor
 
 
 def root_from(folder: Path, root: Path) -> str:
-    """Name the folder of the originals from a corpus folder, so that both can be moved together."""
+    """Path of the original audio relative to a corpus folder, so that both can be moved together."""
     try:
         return os.path.relpath(root.resolve(), folder.resolve())
     except ValueError:  # another drive of Windows

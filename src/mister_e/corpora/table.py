@@ -1,4 +1,4 @@
-"""A table of one's own: any CSV, Parquet or JSONL with one row an utterance."""
+"""Preparation of a user's table: CSV, Parquet or JSONL with one row an utterance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mister_e.labels import MELD_EMOTIONS, LabelSet
 
 _REQUIRED = ("conversation_id", "label")
 
-#: Why a turn has no speech.
+#: Reasons why a turn has no speech.
 _NO_SPEECH = "the table has no audio and no features"
 _NO_AUDIO = "the table names no audio of this turn"
 _NO_FEATURE = "no feature of this turn is defined"
@@ -39,7 +39,7 @@ def prepare(
     name: str | None = None,
     **options: Any,
 ) -> Corpus:
-    """Prepare a table of one's own.
+    """Prepare a user's table.
 
     :param src: `.csv`, `.tsv`, `.parquet` or `.jsonl` with the columns `conversation_id`, `label`, one of
         `text` and `audio` (unless there are features), and if need be `turn`, `utterance_id`, `start`,
@@ -79,7 +79,7 @@ def prepare(
 
 
 def _label_set(rows: Sequence[Row], labels: Sequence[str], src: Path) -> LabelSet:
-    """Labels as given, or those that occur, the most frequent first."""
+    """Make the label set: as given, or the labels that occur, the most frequent first."""
     counts = Counter(row.label for row in rows if row.label is not None)
     if labels:
         chosen = LabelSet(tuple(labels))
@@ -99,7 +99,7 @@ def _label_set(rows: Sequence[Row], labels: Sequence[str], src: Path) -> LabelSe
 
 
 def _rows(frame: pl.DataFrame, src: Path, features: Sequence[str], repairs: list[str]) -> list[Row]:
-    """Make a row of each line; `split` is as in the table, "" where it has none."""
+    """Convert the lines of a table to rows; `split` is "" where the table has none."""
     for column in _REQUIRED:
         if column not in frame.columns:
             raise InputError(
@@ -151,7 +151,7 @@ def _turns(frame: pl.DataFrame, src: Path, repairs: list[str]) -> list[int]:
 
 
 def _check_turns(name: str, places: Sequence[int], turns: Sequence[int | None], src: Path) -> None:
-    """Refuse numbers that give the turns of a conversation no order."""
+    """Raise InputError unless every turn of a conversation has a number of its own."""
     rows: dict[int, int] = {}
     for place in places:
         turn, row = turns[place], place + 1
@@ -168,7 +168,7 @@ def _check_turns(name: str, places: Sequence[int], turns: Sequence[int | None], 
 
 
 def _told_missing(values: Mapping[str, Any]) -> str | None:
-    """Tell why the table itself says that a turn's speech must not be used."""
+    """Reason in the table why a turn's speech must not be used; None = it may be."""
     reason: str | None = values.get("speech_missing")
     if reason is not None and reason.lower() != "false":  # some write a truth value
         return reason
@@ -180,7 +180,7 @@ def _told_missing(values: Mapping[str, Any]) -> str | None:
 
 
 def _recordings(frame: pl.DataFrame) -> set[str]:
-    """Audio files that more than one turn is cut from."""
+    """Find the audio files from which several turns are cut."""
     if "audio" not in frame.columns:
         return set()
     counts = frame["audio"].drop_nulls().value_counts()
@@ -194,7 +194,7 @@ def _row(
     features: Sequence[str],
     recordings: set[str],
 ) -> Row:
-    """Make one row."""
+    """Convert one line to a row."""
     conversation = values["conversation_id"]
     start, end, audio = values.get("start"), values.get("end"), values.get("audio")
     if start is not None and end is not None and not 0 <= start <= end:
@@ -226,14 +226,14 @@ def _row(
 
 
 def _checked_audio(row: Row, folder: Path) -> Row:
-    """Mark the speech of a turn whose audio file is not there."""
+    """Mark speech as missing where the audio file is not there."""
     if row.audio is None or (folder / row.audio).is_file():
         return row
     return replace(row, audio=None, stretch=None, speech_missing=row.speech_missing or _GONE)
 
 
 def _split(rows: list[Row], src: Path, seed: int, repairs: list[str]) -> list[Row]:
-    """Use the splits of the table, or make what is missing by whole conversations."""
+    """Use the splits of the table, or make the missing ones by whole conversations."""
     given = {row.split for row in rows}
     if "" in given:
         if len(given) > 1:

@@ -1,4 +1,4 @@
-"""Looking a prepared corpus over: every check there is, in one report."""
+"""Checks of a prepared corpus, and a repaired copy of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mister_e.corpora.checks.repair import check_free, repair
 from mister_e.corpora.store import Corpus
 from mister_e.progress import Progress, silent
 
-__all__ = ["CHECKS", "Check", "Evidence", "Finding", "Report", "check", "fix", "judge"]
+__all__ = ["CHECKS", "Check", "Evidence", "Finding", "Report", "check", "fix", "run_checks"]
 
-#: Every check. One more is one more function `(Evidence) -> Iterator[Finding]`.
+#: All checks. A new one is a function `(Evidence) -> Iterator[Finding]` in one of these lists.
 CHECKS: tuple[Check, ...] = (
     *table.CHECKS,
     *text.CHECKS,
@@ -22,18 +22,18 @@ CHECKS: tuple[Check, ...] = (
 
 
 def check(corpus: Corpus, *, time_limit: float = 60.0, progress: Progress = silent) -> Report:
-    """Look a corpus over, its clips too.
+    """Run every check on a corpus; its clips are decoded.
 
     :param corpus: a prepared corpus; nothing of it is changed.
     :param time_limit: seconds that decoding one clip may take.
-    :return: what was found, errors first.
+    :return: the findings, errors first.
     """
-    return judge(Evidence(corpus, audio.listen(corpus, time_limit=time_limit, progress=progress)))
+    return run_checks(Evidence(corpus, audio.decode_clips(corpus, time_limit=time_limit, progress=progress)))
 
 
-def judge(evidence: Evidence) -> Report:
-    """Run every check on evidence that was gathered."""
-    findings = [finding for one in CHECKS for finding in one(evidence)]
+def run_checks(evidence: Evidence) -> Report:
+    """Run every check on a corpus whose clips are decoded already."""
+    findings = [finding for run in CHECKS for finding in run(evidence)]
     findings.sort(key=lambda finding: finding.level != "error")
     return Report(evidence.corpus, tuple(findings))
 
@@ -50,5 +50,5 @@ def fix(
     :raises InputError: the folder is there already, or cannot be written.
     """
     check_free(Path(out))
-    sounds = audio.listen(corpus, time_limit=time_limit, progress=progress)
-    return repair(Evidence(corpus, sounds), Path(out))
+    clips = audio.decode_clips(corpus, time_limit=time_limit, progress=progress)
+    return repair(Evidence(corpus, clips), Path(out))

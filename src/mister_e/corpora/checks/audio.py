@@ -1,4 +1,4 @@
-"""Checks of a corpus' clips, each decoded once in a process that may hang or crash without harm."""
+"""Checks of a corpus' clips. Each is decoded once, in another process, which may hang or crash."""
 
 from __future__ import annotations
 
@@ -12,60 +12,62 @@ import numpy as np
 import polars as pl
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.corpora.checks.findings import Check, Evidence, Finding, Sound, several
+from mister_e.corpora.checks.findings import Check, DecodedClip, Evidence, Finding, several
 from mister_e.corpora.extraction.decoder import Decoder
 from mister_e.corpora.store import Corpus
 from mister_e.progress import Progress, silent
 
-#: A clip and its times disagree by more than this (s), and by more than this factor.
+#: The length of a clip and that of its times differ by more than this (s), and by more than this factor.
 _LENGTH_SECONDS, _LENGTH_FACTOR = 0.5, 1.5
 
 
-def listen(corpus: Corpus, *, time_limit: float = 60.0, progress: Progress = silent) -> dict[int, Sound]:
-    """Decode every clip that a model would hear.
+def decode_clips(
+    corpus: Corpus, *, time_limit: float = 60.0, progress: Progress = silent
+) -> dict[int, DecodedClip]:
+    """Decode every clip that a model would use.
 
     :param corpus: its audio may be its own, or in the release that it refers to.
     :param time_limit: seconds that decoding one clip may take.
-    :return: row of the table to what its clip showed.
+    :return: row of the table to the result of decoding its clip.
     """
     columns = ("audio", "clip_start", "clip_end")
     usable = pl.col("audio").is_not_null() & pl.col("speech_missing").is_null()
     rows = corpus.table.with_row_index("row").filter(usable).select("row", *columns)
     root = corpus.audio_root
-    sounds: dict[int, Sound] = {}
+    clips: dict[int, DecodedClip] = {}
     with tempfile.TemporaryDirectory() as folder, closing(Decoder(time_limit)) as decoder:
         copy = Path(folder) / "clip.wav"
         for done, (row, audio, start, end) in enumerate(rows.iter_rows()):
             progress("listening", done, rows.height)
             stretch = None if end is None else (start or 0.0, end)
-            sounds[row] = _sound(decoder, root / audio, copy, stretch)
-    return sounds
+            clips[row] = _decode(decoder, root / audio, copy, stretch)
+    return clips
 
 
-def _sound(decoder: Decoder, clip: Path, copy: Path, stretch: tuple[float, float] | None) -> Sound:
+def _decode(decoder: Decoder, clip: Path, copy: Path, stretch: tuple[float, float] | None) -> DecodedClip:
     """Decode one clip and measure it."""
     if not clip.is_file():
-        return Sound(fault=f"{clip}: no such file")
+        return DecodedClip(fault=f"{clip}: no such file")
     fault = decoder(clip, copy, stretch).fault
     if fault is not None:
-        return Sound(fault=fault)
+        return DecodedClip(fault=fault)
     with wave.open(str(copy), "rb") as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     peak = int(np.abs(samples.astype(np.int32)).max(initial=0)) / 32767
-    return Sound(seconds=len(samples) / SAMPLE_RATE, peak=peak)
+    return DecodedClip(seconds=len(samples) / SAMPLE_RATE, peak=peak)
 
 
 def undecodable(evidence: Evidence) -> Iterator[Finding]:
-    """Tell of clips that cannot be heard at all."""
-    faults = [(row, sound.fault) for row, sound in evidence.sounds.items() if sound.fault is not None]
+    """Find clips that cannot be decoded."""
+    faults = [(row, clip.fault) for row, clip in evidence.clips.items() if clip.fault is not None]
     if faults:
         message = f"{several(len(faults), 'clip')} cannot be decoded, the first: {faults[0][1]}"
         yield Finding("error", "clip-undecodable", message, evidence.ids([row for row, _ in faults]))
 
 
 def inaudible(evidence: Evidence) -> Iterator[Finding]:
-    """Tell of clips in which nothing is heard."""
-    rows = [row for row, sound in evidence.sounds.items() if sound.silent]
+    """Find clips that are silent."""
+    rows = [row for row, clip in evidence.clips.items() if clip.silent]
     if rows:
         yield Finding(
             "warning",
@@ -76,14 +78,14 @@ def inaudible(evidence: Evidence) -> Iterator[Finding]:
 
 
 def lengths(evidence: Evidence) -> Iterator[Finding]:
-    """Tell of clips whose length is not that of their times."""
+    """Find clips whose length differs from that of their times."""
     rows = []
     spans = evidence.table.select(pl.col("end") - pl.col("start")).to_series()
-    for row, sound in evidence.sounds.items():
+    for row, clip in evidence.clips.items():
         span = spans[row]
-        if sound.fault is not None or span is None or span < 0:
+        if clip.fault is not None or span is None or span < 0:
             continue
-        shorter, longer = sorted((sound.seconds, span))
+        shorter, longer = sorted((clip.seconds, span))
         if longer - shorter > _LENGTH_SECONDS and longer > _LENGTH_FACTOR * shorter:
             rows.append(row)
     if rows:

@@ -1,4 +1,4 @@
-"""What a look at a corpus finds, and the evidence that checks look at."""
+"""Types of the checks: findings, the evidence that checks look at, and the report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from mister_e.corpora.store import Corpus
 
-#: Largest sample of a clip in which nobody can be heard (-60 dB of full scale).
+#: A clip whose largest sample is below this counts as silent (-60 dB of full scale).
 _SILENT = 1e-3
 
 Level = Literal["error", "warning"]
@@ -23,9 +23,9 @@ def several(count: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about a corpus.
+    """A defect or a peculiarity of a corpus.
 
-    :param level: "error" = scores on this corpus would be wrong; "warning" = good to know.
+    :param level: "error" = scores on this corpus would be wrong; "warning" = worth knowing.
     :param code: name of the kind of finding, stable.
     :param message: one sentence.
     :param rows: ids of the utterances concerned; empty = the whole corpus or a split.
@@ -42,8 +42,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Sound:
-    """What decoding a clip showed.
+class DecodedClip:
+    """Result of decoding a clip.
 
     :param fault: why it cannot be decoded; None = it can.
     :param seconds: length of what was decoded.
@@ -56,20 +56,20 @@ class Sound:
 
     @property
     def silent(self) -> bool:
-        """Whether it was decoded and nobody can be heard in it."""
+        """Whether it was decoded and is silent."""
         return self.fault is None and self.peak < _SILENT
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A corpus, and what its clips sound like.
+    """What checks look at: a corpus, and the results of decoding its clips.
 
     :param corpus: what is checked.
-    :param sounds: row of the table to what its clip showed; rows without usable speech are left out.
+    :param clips: row of the table to the result of decoding its clip; without rows that lack speech.
     """
 
     corpus: Corpus
-    sounds: Mapping[int, Sound] = field(default_factory=dict)
+    clips: Mapping[int, DecodedClip] = field(default_factory=dict)
 
     @property
     def table(self) -> pl.DataFrame:
@@ -81,7 +81,7 @@ class Evidence:
         return tuple(self.table["id"].gather(rows)) if rows else ()
 
 
-#: Looks at the evidence and tells what it finds.
+#: A check: looks at the evidence and yields what it finds.
 Check = Callable[[Evidence], Iterator[Finding]]
 
 
@@ -98,12 +98,12 @@ class Report:
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
+        """Number of findings that are errors."""
         return sum(finding.level == "error" for finding in self.findings)
 
     @property
     def warnings(self) -> int:
-        """How many findings are warnings."""
+        """Number of findings that are warnings."""
         return len(self.findings) - self.errors
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Known defects of the corpora, by name: what nobody finds by looking at a prepared folder."""
+"""Checks for known defects of the corpora, which a prepared folder alone does not show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mister_e.corpora.releases.meld import BAD_CLIPS
 
 
 def meld(evidence: Evidence) -> Iterator[Finding]:
-    """Tell of MELD's bad clips, and whether each is marked."""
+    """Report MELD's bad clips, and whether each is marked."""
     if evidence.corpus.protocol.corpus != "meld":
         return
     for row in evidence.table.filter(pl.col("id").is_in(list(BAD_CLIPS))).iter_rows(named=True):
@@ -26,7 +26,7 @@ def meld(evidence: Evidence) -> Iterator[Finding]:
 
 
 def meld_times(evidence: Evidence) -> Iterator[Finding]:
-    """Tell of MELD's turn without length."""
+    """Report MELD's turn without length."""
     name = "test_dia155_utt3"
     row = evidence.table.filter(pl.col("id") == name)
     if evidence.corpus.protocol.corpus == "meld" and row.height and row["end"][0] is None:
@@ -34,7 +34,7 @@ def meld_times(evidence: Evidence) -> Iterator[Finding]:
 
 
 def iemocap(evidence: Evidence) -> Iterator[Finding]:
-    """Tell of IEMOCAP's scripted turns, and of those labelled without a majority."""
+    """Report IEMOCAP's scripted turns, and those labelled without a majority."""
     if evidence.corpus.protocol.corpus != "iemocap" or "improvised" not in evidence.table.columns:
         return
     test = evidence.table.filter((pl.col("split") == "test") & pl.col("label").is_not_null())
@@ -56,7 +56,7 @@ def iemocap(evidence: Evidence) -> Iterator[Finding]:
 
 
 def mosi(evidence: Evidence) -> Iterator[Finding]:
-    """Tell of CMU-MOSI's segment without length."""
+    """Report CMU-MOSI's segment without length."""
     if evidence.corpus.protocol.corpus != "mosi":
         return
     name = "2WGyTLYerpo_44"

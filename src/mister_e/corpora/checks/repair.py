@@ -1,4 +1,4 @@
-"""A repaired copy of a corpus: what can be mended without guessing is mended, and listed."""
+"""A repaired copy of a corpus: what can be repaired without guessing, with a list of the changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from mister_e.corpora.checks.findings import Evidence, Sound
+from mister_e.corpora.checks.findings import DecodedClip, Evidence
 from mister_e.corpora.counting import counts
 from mister_e.corpora.releases.text import mend
 from mister_e.corpora.store import Corpus, root_from, write
@@ -21,7 +21,7 @@ from mister_e.errors import InputError
 def check_free(out: Path) -> None:
     """Refuse a folder that is there, or that cannot be made.
 
-    :raises InputError: so it is.
+    :raises InputError: the folder exists, or the one above it does not.
     """
     if out.exists():
         raise InputError(
@@ -32,9 +32,9 @@ def check_free(out: Path) -> None:
 
 
 def repair(evidence: Evidence, out: Path) -> tuple[Corpus, list[str]]:
-    """Write a repaired copy, whole or not at all.
+    """Write a repaired copy of a corpus, atomically.
 
-    :param evidence: the corpus and what its clips sound like.
+    :param evidence: the corpus and the results of decoding its clips.
     :param out: folder of the copy.
     :return: the copy, and one sentence for each change.
     :raises InputError: the folder is there already, or cannot be written.
@@ -62,14 +62,14 @@ def repair(evidence: Evidence, out: Path) -> tuple[Corpus, list[str]]:
 
 
 def _copy(clip: Path, to: Path) -> None:
-    """Copy one clip; one that is gone was marked in the table by its fault."""
+    """Copy a clip; one whose file is gone is marked in the table already."""
     if clip.is_file():
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(clip, to)
 
 
 def repaired(evidence: Evidence) -> tuple[pl.DataFrame, list[str]]:
-    """Mend the table.
+    """Repair the table.
 
     :return: the table, and one sentence for each change.
     """
@@ -78,7 +78,7 @@ def repaired(evidence: Evidence) -> tuple[pl.DataFrame, list[str]]:
     for number, row in enumerate(rows):
         changes += _mend_text(row)
         changes += _mend_times(row)
-        changes += _mend_speech(row, evidence.sounds.get(number))
+        changes += _mend_speech(row, evidence.clips.get(number))
     seen: set[tuple[str, str]] = set()
     kept = []
     for row in rows:
@@ -91,7 +91,7 @@ def repaired(evidence: Evidence) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _mend_text(row: dict[str, Any]) -> Iterator[str]:
-    """Undo damage of encoding; an empty text becomes a missing one."""
+    """Undo a wrong encoding; an empty text becomes a missing one."""
     text = row["text"]
     if text is None:
         return
@@ -103,7 +103,7 @@ def _mend_text(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _mend_times(row: dict[str, Any]) -> Iterator[str]:
-    """Remove times that cannot be."""
+    """Remove times that are impossible."""
     start, end = row["start"], row["end"]
     given = [time for time in (start, end) if time is not None]
     if given != sorted(given) or not all(math.isfinite(time) and time >= 0 for time in given):
@@ -111,11 +111,11 @@ def _mend_times(row: dict[str, Any]) -> Iterator[str]:
         yield f"{row['id']}: times from {start} to {end} s removed"
 
 
-def _mend_speech(row: dict[str, Any], sound: Sound | None) -> Iterator[str]:
-    """Mark speech that cannot be heard as missing."""
-    if sound is None:
+def _mend_speech(row: dict[str, Any], clip: DecodedClip | None) -> Iterator[str]:
+    """Mark the speech of a clip that is silent or cannot be decoded as missing."""
+    if clip is None:
         return
-    reason = sound.fault or ("its clip is silent" if sound.silent else None)
+    reason = clip.fault or ("its clip is silent" if clip.silent else None)
     if reason is not None:
         row["speech_missing"] = reason
         yield f"{row['id']}: speech missing, {reason}"

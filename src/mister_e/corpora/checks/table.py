@@ -1,4 +1,4 @@
-"""Checks of what a corpus' table says: counts, labels, splits, ids and times."""
+"""Checks of a corpus' table: counts, labels, splits, ids and times."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mister_e.corpora.base import SPLITS
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
 from mister_e.corpora.counting import counts
 
-#: Two turns that overlap for longer than this (s), and for more than half of the shorter one.
+#: Overlap of two turns (s) that is reported, where it is also more than half of the shorter turn.
 _LONG_OVERLAP = 5.0
 
-#: A turn that starts this much (s) before the one that it follows.
+#: A turn is reported that starts so much (s) before the one that it follows.
 _STEP_BACK = 1.0
 
-#: Turns longer than this (s) are longer than what speech encoders hear at once.
+#: Turns longer than this (s) exceed the window of speech encoders.
 _LONG_TURN = 30.0
 
 
 def stored_counts(evidence: Evidence) -> Iterator[Finding]:
-    """Compare the counts that are stored with the table."""
+    """Compare the stored counts with the table."""
     corpus = evidence.corpus
     if counts(corpus.table, corpus.protocol, corpus.metadata["features"]) != corpus.counts:
         yield Finding("error", "counts-stored", "corpus.json counts other turns than the table holds")
@@ -72,7 +72,7 @@ def labels(evidence: Evidence) -> Iterator[Finding]:
 
 
 def speech(evidence: Evidence) -> Iterator[Finding]:
-    """Tell how many turns of each split have no speech; none at all where nobody asked for any is fine."""
+    """Count the turns without speech in each split; a corpus prepared without audio may have none at all."""
     metadata = evidence.corpus.metadata
     counted = counts(evidence.table, evidence.corpus.protocol, metadata["features"])
     wanted = metadata["audio"] != "none"
@@ -108,7 +108,7 @@ def split_conversations(evidence: Evidence) -> Iterator[Finding]:
 
 
 def times(evidence: Evidence) -> Iterator[Finding]:
-    """Look for times that cannot be, or hardly."""
+    """Look for times that are impossible or unlikely."""
     start, end = pl.col("start"), pl.col("end")
     impossible = (end < start) | (start < 0) | ~start.is_finite() | ~end.is_finite()
     yield from _rows(evidence, impossible, "error", "times-reversed", "{} with times that cannot be")
@@ -144,7 +144,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _rows(evidence: Evidence, which: pl.Expr, level: Level, code: str, message: str) -> Iterator[Finding]:
-    """Tell of the rows for which an expression holds; one that is undefined there does not."""
+    """Report the rows for which an expression is true, neither false nor null."""
     ids = tuple(evidence.table.filter(which)["id"])
     if ids:
         yield Finding(level, code, message.format(several(len(ids), "turn")), ids)

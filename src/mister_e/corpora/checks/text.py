@@ -1,4 +1,4 @@
-"""Checks of a corpus' words: missing, damaged, or the same in train and test."""
+"""Checks of a corpus' text: missing, damaged, or the same in train and test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
 from mister_e.corpora.releases.text import unscrambled
 
-#: A sentence of so many words is not the same by chance.
+#: Sentences of so many words are not the same by chance.
 _SENTENCE = 5
 
 
@@ -23,8 +23,8 @@ def empty(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("warning", "text-missing", f"{several(len(ids), 'turn')} without words", ids)
     features = [pl.col(name).is_not_null() for name in evidence.corpus.metadata["features"]]
     usable = pl.col("audio").is_not_null() & pl.col("speech_missing").is_null()
-    heard = pl.any_horizontal(usable, *features)
-    if ids := tuple(table.filter((pl.col("text").is_null() | blank) & ~heard)["id"]):
+    has_speech = pl.any_horizontal(usable, *features)
+    if ids := tuple(table.filter((pl.col("text").is_null() | blank) & ~has_speech)["id"]):
         yield Finding(
             "warning", "turn-empty", f"{several(len(ids), 'turn')} with neither words nor speech", ids
         )
@@ -79,7 +79,7 @@ CHECKS: tuple[Check, ...] = (empty, encoding, repeated)
 def _texts(
     evidence: Evidence, damaged: Callable[[str], bool], level: Level, code: str, message: str
 ) -> Iterator[Finding]:
-    """Tell of the turns whose text is damaged."""
+    """Report the turns whose text is damaged."""
     pairs = evidence.table.select("id", "text").iter_rows()
     ids = tuple(name for name, text in pairs if text is not None and damaged(text))
     if ids:

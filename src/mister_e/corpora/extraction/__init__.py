@@ -1,4 +1,4 @@
-"""The audio of a corpus, extracted once: parallel, resumable, in constant memory."""
+"""Extraction of a corpus' audio to 16 kHz mono files: parallel, resumable, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from urllib.parse import quote
 
 from mister_e.corpora.base import Row
 from mister_e.corpora.extraction import archives
-from mister_e.corpora.extraction.decoder import Decoder, Verdict
+from mister_e.corpora.extraction.decoder import Decoder, DecodingResult
 from mister_e.corpora.extraction.journal import Journal, Key
 from mister_e.corpora.places import check_untouched
 from mister_e.corpora.store import METADATA
 from mister_e.errors import InputError
 from mister_e.progress import Progress, silent
 
-#: What `audio` may be: a reference to the original, or a 16 kHz mono copy.
+#: How a corpus holds its audio: "none" = references to the originals; else 16 kHz mono copies.
 AudioFormat = Literal["none", "wav", "flac"]
 
 #: Folder of the copies inside a corpus folder.
 FOLDER = "audio"
 
-#: File inside it that tells which of them are finished.
+#: File inside it that lists the finished ones.
 _JOURNAL = "done.jsonl"
 
-#: Folder inside it for clips on their way out of an archive.
+#: Folder inside it for clips that were copied out of an archive and wait to be decoded.
 _SPOOL = ".spool"
 
-#: What a file is called while it is written.
+#: Name of a file while it is written.
 _PART = re.compile(r"\..+\.(wav|flac)\.[^.]+\.part")
 
 #: Longer names are cut, as file systems allow 255 bytes.
@@ -44,7 +44,7 @@ _LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class _Job:
-    """One clip to extract: the row it is for, its file, and what that depends on."""
+    """One clip to extract: its row, the file to write, and what that file depends on."""
 
     index: int
     row: Row
@@ -54,7 +54,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Source:
-    """The file of a clip; `spooled` = a copy out of an archive, deleted when it is done."""
+    """The file of a clip; `spooled` = a copy out of an archive, deleted after decoding."""
 
     job: _Job
     path: Path
@@ -71,7 +71,7 @@ def extract(
     time_limit: float = 60.0,
     progress: Progress = silent,
 ) -> tuple[list[Row], list[str]]:
-    """Write every clip as a 16 kHz mono file; what is finished already is not done again.
+    """Write every clip as a 16 kHz mono file; clips finished by an earlier run are kept.
 
     :param src: the folder that `Row.audio` is relative to.
     :param out: the corpus folder.
@@ -79,7 +79,7 @@ def extract(
     :param jobs: decoding processes at a time.
     :param time_limit: seconds that one clip may take.
     :return: the rows with `audio` relative to `out`, or the reason why their speech is missing; and
-        what was mended, or is cut off, in clips that were written.
+        notes on clips that were written but repaired, or cut off.
     :raises InputError: an archive is damaged, or the disk is full; finished clips are kept.
     """
     folder = out / FOLDER
@@ -99,31 +99,31 @@ def extract(
                 todo.append(job)
         done = len(rows) - len(todo)
         _outdate(out, todo, journal)
-        for job, verdict in _run(src, out, todo, jobs, time_limit):
-            if verdict.fault is None:
-                journal.add(job.target, job.key, verdict.notes)
+        for job, outcome in _run(src, out, todo, jobs, time_limit):
+            if outcome.fault is None:
+                journal.add(job.target, job.key, outcome.notes)
                 result[job.index] = replace(job.row, audio=job.target, stretch=None)
-                notes[job.index] = verdict.notes
+                notes[job.index] = outcome.notes
             else:
-                result[job.index] = replace(job.row, audio=None, speech_missing=verdict.fault)
+                result[job.index] = replace(job.row, audio=None, speech_missing=outcome.fault)
             done += 1
             progress("extracting audio", done, len(rows))
     return result, [f"{rows[index].utterance_id}: {note}" for index in sorted(notes) for note in notes[index]]
 
 
 def check_form(form: str) -> None:
-    """Refuse what is no `AudioFormat`.
+    """Check that a name is an `AudioFormat`.
 
-    :raises InputError: so it is.
+    :raises InputError: it is not.
     """
     if form not in get_args(AudioFormat):
         raise InputError(f"audio is {form!r}, expected {', '.join(get_args(AudioFormat))}")
 
 
 def check_targets(src: Path, out: Path, rows: Sequence[Row], form: AudioFormat) -> None:
-    """Refuse to write into a folder of somebody else's audio, or over what the rows refer to.
+    """Check that extraction writes neither into a foreign folder nor over a file that the rows refer to.
 
-    :raises InputError: so it would be.
+    :raises InputError: it would.
     """
     folder = out / FOLDER
     if not folder.exists():
@@ -158,7 +158,7 @@ def prune(out: Path, rows: Sequence[Row]) -> None:
 
 
 def _outdate(out: Path, todo: Sequence[_Job], journal: Journal) -> None:
-    """Before files are replaced: the corpus that refers to them is no longer whole."""
+    """Invalidate the corpus whose files are about to be replaced."""
     try:
         if any((out / job.target).exists() for job in todo):
             (out / METADATA).unlink(missing_ok=True)
@@ -182,7 +182,7 @@ def _make(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a run that was killed left."""
+    """Remove the unfinished files of a run that was killed."""
     shutil.rmtree(folder / _SPOOL, ignore_errors=True)
     for rest in folder.rglob(".*.part"):
         if _PART.fullmatch(rest.name):
@@ -190,7 +190,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _jobs(src: Path, rows: Sequence[Row], form: str) -> Iterator[_Job]:
-    """Name a file for every row whose speech is there."""
+    """Yield a job for every row that has speech."""
     stamps: dict[Path, tuple[int, int] | None] = {}
     for index, row in enumerate(rows):
         if row.audio is None or row.speech_missing is not None:
@@ -203,16 +203,16 @@ def _jobs(src: Path, rows: Sequence[Row], form: str) -> Iterator[_Job]:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Size and time of change: what tells that a file is still the same."""
+    """Size and time of modification (ns) of a file; None = it is not there."""
     try:
         stat = path.stat()
     except OSError:
-        return None  # the decoder will say so
+        return None  # the decoder will report it
     return stat.st_size, stat.st_mtime_ns
 
 
 def _file_name(name: str) -> str:
-    """Make an id a file name that no other id has."""
+    """Turn an id into a file name, a different one for each id."""
     safe = quote(name, safe=" ()+,=@")
     safe = "%2E" + safe[1:] if safe.startswith(".") else safe
     if len(safe) <= _LONGEST_NAME:
@@ -222,8 +222,8 @@ def _file_name(name: str) -> str:
 
 def _run(
     src: Path, out: Path, todo: Sequence[_Job], jobs: int, time_limit: float
-) -> Iterator[tuple[_Job, Verdict]]:
-    """Extract clips a few at a time; yield each as it is finished, with what is wrong with it."""
+) -> Iterator[tuple[_Job, DecodingResult]]:
+    """Extract clips in parallel; yield each with its result when it is finished."""
     if not todo:
         return
     decoders = [Decoder(time_limit) for _ in range(min(jobs, len(todo)))]
@@ -231,7 +231,7 @@ def _run(
     for decoder in decoders:
         idle.put(decoder)
 
-    def one(source: _Source) -> Verdict:
+    def decode(source: _Source) -> DecodingResult:
         decoder = idle.get()
         try:
             return decoder(source.path, out / source.job.target, source.job.row.stretch)
@@ -243,7 +243,7 @@ def _run(
     spool = out / FOLDER / _SPOOL
     _make(spool)
     try:
-        yield from _pooled(_sources(src, todo, spool), one, decoders)
+        yield from _pooled(_sources(src, todo, spool), decode, decoders)
     finally:
         for decoder in decoders:
             decoder.close()
@@ -251,14 +251,14 @@ def _run(
 
 
 def _pooled(
-    sources: Iterator[_Source], one: Callable[[_Source], Verdict], decoders: Sequence[Decoder]
-) -> Iterator[tuple[_Job, Verdict]]:
-    """Call `one` on the sources, as many at a time as there are decoders."""
-    running: dict[Future[Verdict], _Job] = {}
+    sources: Iterator[_Source], decode: Callable[[_Source], DecodingResult], decoders: Sequence[Decoder]
+) -> Iterator[tuple[_Job, DecodingResult]]:
+    """Call `decode` on the sources, as many at a time as there are decoders."""
+    running: dict[Future[DecodingResult], _Job] = {}
     with ThreadPoolExecutor(len(decoders)) as pool:
         try:
             for source in sources:
-                running[pool.submit(one, source)] = source.job
+                running[pool.submit(decode, source)] = source.job
                 # two clips a decoder: none waits for work, and no more than that is ever spooled
                 if len(running) >= 2 * len(decoders):
                     yield from _finished(running)
@@ -272,8 +272,8 @@ def _pooled(
                     decoder.kill()
 
 
-def _finished(running: dict[Future[Verdict], _Job]) -> Iterator[tuple[_Job, Verdict]]:
-    """Wait for at least one clip."""
+def _finished(running: dict[Future[DecodingResult], _Job]) -> Iterator[tuple[_Job, DecodingResult]]:
+    """Wait until at least one clip is finished, and yield those that are."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         yield running.pop(future), future.result()
 
@@ -293,7 +293,7 @@ def _sources(src: Path, todo: Sequence[_Job], spool: Path) -> Iterator[_Source]:
 
 
 def _spooled(archive: Path, wanted: Mapping[str, Sequence[_Job]], spool: Path) -> Iterator[_Source]:
-    """Copy clips out of an archive, one when it is asked for."""
+    """Copy clips out of an archive, each when the next one is wanted."""
     for member, content in archives.stream(archive, wanted):
         for job in wanted[member]:
             path = spool / f"{job.index}{Path(member).suffix}"

@@ -1,4 +1,4 @@
-"""Clips that are still inside a `.tar.gz`: listed and read in one pass, never unpacked beside it."""
+"""Clips inside a `.tar.gz`: listed and read in one pass, without unpacking the archive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from mister_e.errors import InputError
 
-#: Between the path of an archive and that of a member in it.
+#: Separator between the path of an archive and that of a member in it.
 INSIDE = "::"
 
 
@@ -22,7 +22,7 @@ def is_archive(name: str) -> bool:
 
 
 def is_litter(path: str) -> bool:
-    """Whether macOS left it: `._name` twins and the `__MACOSX` folder."""
+    """Whether a path is metadata of macOS: a `._name` twin, or in a `__MACOSX` folder."""
     parts = PurePosixPath(path).parts
     return bool(parts) and (parts[-1].startswith("._") or "__MACOSX" in parts)
 
@@ -77,7 +77,7 @@ def hashes(archive: Path, patterns: Collection[str]) -> Iterator[tuple[str, str]
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
-    """Open for one pass, with a clear error for what a broken download looks like."""
+    """Open an archive for one pass; InputError for one that is damaged."""
     try:
         with tarfile.open(archive, mode="r|*") as tar:
             yield tar

@@ -1,4 +1,4 @@
-"""The other end of a decoding process: give it a clip, and wait no longer than the time limit."""
+"""Client of a decoding process (`worker`): decodes a clip within a time limit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mister_e.errors import InputError, MisterEError
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How decoding a clip went.
+class DecodingResult:
+    """Result of decoding a clip.
 
     :param fault: what is wrong with it; None = it was written.
-    :param notes: what was wrong but could be mended, such as a clip that is cut off.
+    :param notes: damage that could be repaired, or a clip that is cut off.
     """
 
     fault: str | None = None
@@ -26,20 +26,20 @@ class Verdict:
 
 
 class Decoder:
-    """One decoding process, started when first needed and again after a clip that ended it."""
+    """One decoding process, started when first needed, and again after a clip that crashed it."""
 
     def __init__(self, time_limit: float) -> None:
         """:param time_limit: seconds that one clip may take."""
         self.time_limit = time_limit
         self._process: subprocess.Popen[str] | None = None
 
-    def __call__(self, source: Path, target: Path, stretch: tuple[float, float] | None) -> Verdict:
+    def __call__(self, source: Path, target: Path, stretch: tuple[float, float] | None) -> DecodingResult:
         """Write a clip as a 16 kHz mono file.
 
         :param source: the clip, or the recording it is cut from.
-        :param target: a `.wav` or `.flac`, made whole or not at all.
+        :param target: a `.wav` or `.flac`, written atomically.
         :param stretch: the seconds to take; None = all.
-        :return: how it went.
+        :return: the result.
         :raises InputError: the target cannot be written.
         """
         process = self._process or self._start()
@@ -68,13 +68,13 @@ class Decoder:
             for rest in target.parent.glob(f".{target.name}.*.part"):
                 rest.unlink()
         if line.endswith("\n"):
-            return _verdict(json.loads(line), target)
+            return _result(json.loads(line), target)
         if expired.is_set():
-            return Verdict(f"decoding it took longer than {self.time_limit:g} s")
-        return Verdict("the decoder crashed on it")
+            return DecodingResult(f"decoding it took longer than {self.time_limit:g} s")
+        return DecodingResult("the decoder crashed on it")
 
     def kill(self) -> None:
-        """Interrupt the clip at hand, from another thread."""
+        """Interrupt the clip that is being decoded, from another thread."""
         if self._process is not None:
             self._process.kill()
 
@@ -100,11 +100,11 @@ class Decoder:
         return process
 
 
-def _verdict(answer: dict[str, Any], target: Path) -> Verdict:
-    """Tell a bad clip from a disk that is full."""
+def _result(answer: dict[str, Any], target: Path) -> DecodingResult:
+    """Read an answer of the process: a bad clip is a result, a full disk an error."""
     if "failed" in answer:
         raise InputError(
             f"{target}: cannot be written ({answer['failed']}); make room, then run the same again:"
             " finished clips are kept"
         )
-    return Verdict(answer.get("bad"), tuple(answer.get("notes", ())))
+    return DecodingResult(answer.get("bad"), tuple(answer.get("notes", ())))

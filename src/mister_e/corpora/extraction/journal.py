@@ -1,4 +1,4 @@
-"""Which clips are extracted already, from what: one line each, so that a killed run loses nothing."""
+"""Journal of the extracted clips and their sources: one line each, so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Key:
 
 
 class Journal:
-    """Lines of finished clips; a line that a kill cut short is as if it were not there."""
+    """Lines of finished clips; a line that a kill cut short is ignored."""
 
     def __init__(self, path: Path) -> None:
         """:param path: the file, made if need be.
@@ -58,29 +58,29 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # what could not be written was told when it was
+        with suppress(OSError):  # a failed write was raised when it happened
             self._file.close()
 
     def notes(self, target: str, key: Key) -> list[str] | None:
-        """What was mended in a file that was finished from just this; None = it was not."""
+        """Notes on a file that was finished from the same source; None = it was not."""
         record = dict(self._done.get(target, {}))
         notes = record.pop("notes", [])
         return list(notes) if record == json.loads(json.dumps(asdict(key))) else None
 
     def targets(self) -> list[str]:
-        """Every file that was ever begun."""
+        """Every file that was begun."""
         return list(self._done)
 
     def add(self, target: str, key: Key, notes: Sequence[str]) -> None:
         """Note that a file is finished.
 
-        :param notes: what was mended in it.
+        :param notes: damage in it that was repaired.
         :raises InputError: the disk is full.
         """
         self._add({"target": target, **asdict(key)} | ({"notes": list(notes)} if notes else {}))
 
     def begin(self, target: str) -> None:
-        """Note that a file that may be there is written anew: what it was is no longer true.
+        """Note that a file is about to be rewritten: its earlier line no longer holds.
 
         :raises InputError: the disk is full.
         """
@@ -100,14 +100,14 @@ class Journal:
             raise self._refused(error) from error
 
     def _add(self, record: dict[str, Any]) -> None:
-        """Write one line, and know it."""
+        """Write one line, and remember it."""
         self._write(json.dumps(record) + "\n")
         self._done[record["target"]] = json.loads(
             json.dumps({name: value for name, value in record.items() if name != "target"})
         )
 
     def _write(self, text: str) -> None:
-        """Write, at once."""
+        """Write and flush."""
         try:
             self._file.write(text)
             self._file.flush()
@@ -115,4 +115,5 @@ class Journal:
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> InputError:
+        """Make the error for a journal that cannot be written."""
         return InputError(f"{self.path}: cannot be written ({error.strerror}); make room, then run again")

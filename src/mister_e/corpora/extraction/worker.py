@@ -1,6 +1,6 @@
-"""A process that turns clips into 16 kHz mono files: one job a line in, one answer a line out.
+"""Decoding process: writes clips as 16 kHz mono files; one JSON job a line in, one JSON answer a line out.
 
-It is a process of its own, so that a decoder that hangs or crashes can be ended without harm.
+A process of its own, because decoders hang or crash on some damaged files and can be killed then.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.errors import InputError
 from mister_e.files import replacing
 
-#: Times are rounded; a recording may end this much (s) before a stretch of it without a word.
+#: A recording may end so much (s) before the end of a stretch without a note: times are rounded.
 _SLACK = 0.1
 
 
 def main() -> None:
     """Answer `{"source", "stretch", "target"}` with `{"notes"}`, `{"bad": reason}` or `{"failed": reason}`.
 
-    "notes" are what could be mended; "bad" is the clip's fault and ends nothing; "failed" (the disk
-    is full) ends the run.
-    The first line out says that the process is ready.
+    "notes" tell of damage that could be repaired; "bad" means a clip that cannot be decoded, after which the
+    run goes on; "failed" (a full disk) ends the run. The first line says that the process is ready.
     """
     _say({})
     for line in sys.stdin:
@@ -37,7 +36,7 @@ def main() -> None:
 
 
 def _say(answer: dict[str, Any]) -> None:
-    """Put one line out, at once."""
+    """Write one line and flush."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 
@@ -46,7 +45,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
     """Do one job."""
     target = Path(job["target"])
     notes: list[str] = []
-    # what is wrong with the clip is found before the target is touched
+    # a bad clip is found before the target is touched
     try:
         sound = _sound(job["source"], job["stretch"], notes)
         first = next(sound)

@@ -1,4 +1,4 @@
-"""Which conversations the literature trains, validates and tests on, as data (`folds.json`)."""
+"""Splits that the literature uses, as data (`folds.json`)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def folds(corpus: str) -> Mapping[str, Any]:
 
 
 def is_happy_by_convention(dialogue: str, start: float) -> bool:
-    """Tell whether the ERC literature counts a turn of IEMOCAP as happy that has no majority label.
+    """Whether the literature counts a turn of IEMOCAP without a majority label as happy.
 
-    The 53 turns are kept as digests: the release is signed for, and nothing of it is in here.
+    The 53 turns are stored as digests: the release needs a signed agreement, so nothing of it is here.
 
     :param dialogue: name of the dialogue.
-    :param start: of the turn, s.
+    :param start: of the turn, in seconds.
     """
     digest = hashlib.sha256(f"{dialogue} {start:.4f}".encode()).hexdigest()[:12]
     return digest in folds("iemocap")["hap_without_majority"]

@@ -1,4 +1,4 @@
-"""IEMOCAP from its full release. Which of the two people speaks is dropped while reading.
+"""IEMOCAP, read from its full release. The speaker is dropped while reading.
 
 The release names its clips after the speaker (`…_F000.wav`). Where audio is "none", a corpus refers to these
 files, so `Row.audio` keeps such a name: as a place to read sound from, by which nothing is sorted, numbered,
@@ -26,7 +26,7 @@ from mister_e.labels import LabelSet
 _SIX = ("hap", "sad", "neu", "ang", "exc", "fru")
 _FOUR = _SIX[:4]
 
-#: Annotations that no task has a class for.
+#: Annotations that are a class of no task.
 _UNLABELLED = frozenset({"sur", "fea", "dis", "oth", "xxx"})
 
 _SESSIONS = range(1, 6)
@@ -40,7 +40,7 @@ _WORDS = re.compile(r"(?P<name>Ses\d\d\S+)\s+\[[\d.\s-]+\]:\s*(?P<text>.*)")
 
 @dataclass(frozen=True)
 class _Task:
-    """Which annotations make which classes.
+    """A classification task: which annotations make which classes.
 
     :param classes: annotation to class; the others are unlabelled.
     :param ties: count as happy the 53 turns that the ERC literature does, without a majority of annotators.
@@ -195,7 +195,7 @@ def prepare(
     wanted = _CONVENTIONS[chosen.name]
     if validate_on is not None:
         wanted = _validating_on(wanted, validate_on)
-        chosen = next(PROTOCOLS[name] for name, one in _CONVENTIONS.items() if one == wanted)
+        chosen = next(PROTOCOLS[name] for name, convention in _CONVENTIONS.items() if convention == wanted)
     options.setdefault(
         "sources", tuple(f"{above}Session[1-5]/dialog/*/Ses*.txt" for above in ("", "*/", "*/*/"))
     )
@@ -234,7 +234,7 @@ def read(src: Path, protocol: Protocol, *, validate_on: str | None = None, repai
 
 
 def _validating_on(convention: _Convention, validate_on: str) -> _Convention:
-    """Validate on other conversations."""
+    """Copy of a convention with another validation split."""
     if validate_on not in _VALIDATION:
         raise InputError(f"cannot validate on {validate_on!r}: choose {' or '.join(_VALIDATION)}")
     return replace(convention, validate_on=validate_on)
@@ -249,7 +249,7 @@ def _dialogue(
     words = _transcript(folder(session / "dialog" / "transcriptions", "IEMOCAP") / evaluation.name)
     clips = session / "sentences" / "wav" / dialogue
     turns = _annotations(evaluation)
-    # never by name, which says who speaks
+    # never by name, which tells the speaker
     turns.sort(key=lambda turn: (float(turn["start"]), float(turn["end"]), words.get(turn["name"], "")))
     for number, turn in enumerate(turns):
         start, end, emotion = float(turn["start"]), float(turn["end"]), turn["emotion"]

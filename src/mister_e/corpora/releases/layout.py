@@ -1,4 +1,4 @@
-"""Finding the parts of a raw release, whichever of its folders was named."""
+"""Search for the parts of a raw release, whichever of its folders the user gave."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mister_e.errors import InputError
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip", ".7z", ".rar")
 
-#: More clips or words missing than this, and a release was not extracted to its end.
+#: A release that lacks more clips or transcripts than this was not fully extracted.
 _STRAY = 10
 
 
@@ -50,7 +50,7 @@ def find(src: Path, part: str) -> Path | None:
 
 
 def folder(path: Path, release: str) -> Path:
-    """Insist on a folder that a whole release has.
+    """Check that a folder of the release exists and is not empty.
 
     :raises InputError: it is missing or empty.
     """
@@ -61,7 +61,7 @@ def folder(path: Path, release: str) -> Path:
 
 
 def check_whole(place: Path, what: str, lost: Sequence[str], total: int) -> None:
-    """Refuse a release that was extracted halfway.
+    """Check that a release was fully extracted.
 
     :param place: what is named as half extracted.
     :param what: the parts that are counted, such as "clips".

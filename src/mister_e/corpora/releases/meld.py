@@ -61,7 +61,7 @@ _COLUMNS = ("Utterance", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", 
 
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
 
-#: Clips of the release that must not be used. They are known by name, as their files look well.
+#: Clips of the release that must not be used; their files look intact, so they are known by name.
 BAD_CLIPS: Mapping[str, str] = {
     "train_dia125_utt3": "its clip cannot be decoded",
     "train_dia309_utt0": "its clip is wrongly cut (41 s)",
@@ -86,17 +86,17 @@ class _Line:
 
     @property
     def conversation_id(self) -> str:
-        """Dialogues are numbered anew in each split."""
+        """Id over all splits: dialogue numbers start anew in each split."""
         return f"{self.split}_dia{self.dialogue}"
 
     @property
     def id(self) -> str:
-        """Name of the clip, after its split."""
+        """Id over all splits: split, dialogue and utterance."""
         return f"{self.conversation_id}_utt{self.utterance}"
 
     @property
     def clip(self) -> tuple[int, int]:
-        """What clips are numbered by."""
+        """Dialogue and utterance, as in the names of clips."""
         return self.dialogue, self.utterance
 
 
@@ -156,7 +156,7 @@ def _lines(src: Path, split: str, clips: Clips) -> Iterator[_Line]:
 
 
 def _line(fields: Mapping[str, str | None], split: str, where: str) -> _Line:
-    """Take what is needed of one line."""
+    """Parse one line of the csv file."""
     text, emotion, sentiment, dialogue, utterance, start, end = (fields[name] or "" for name in _COLUMNS)
     if not (dialogue.isdecimal() and utterance.isdecimal()):
         raise InputError(
@@ -172,7 +172,7 @@ def _line(fields: Mapping[str, str | None], split: str, where: str) -> _Line:
 
 
 def _label(cell: str, column: str, known: LabelSet, where: str) -> str:
-    """Read a label of either kind; both are kept, whichever is learnt."""
+    """Parse an emotion or a sentiment; both are kept, whichever is the label."""
     label = cell.strip().lower()
     if label not in known:
         raise InputError(
@@ -191,7 +191,7 @@ def _seconds(time: str, where: str) -> float:
 
 
 def _row(line: _Line, audio: str | None, protocol: Protocol, repairs: list[str]) -> Row:
-    """Make a row of a line and its clip."""
+    """Make the row of a line and its clip."""
     emotion, sentiment = line.labels
     label, custom = (sentiment, {"emotion": emotion})
     if protocol.name == "MELD-7":

@@ -1,4 +1,4 @@
-"""Where MELD's clips are: in which folder or archive, and which of two twins is the right one."""
+"""Search for MELD's clips in folders and archives; of two clips of one name, choose the right one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPLIT = re.compile(r"(?<![a-z])(?:train|dev|test)(?![a-z])")
 #: Seconds that measuring one twin may take.
 _TIME_LIMIT = 20.0
 
-#: Places named when a folder is not MELD.
+#: Entries named in the error that a folder is not MELD.
 _NAMED = 8
 
 
@@ -38,7 +38,7 @@ class Clips:
     :param src: the folder.
     :param places: split (the release's name) to clip to where it is, twins included.
     :param annotations: csv file name to where it is.
-    :param found: what lies in the folder, for the message that it is not MELD.
+    :param found: entries of the folder, for the error that it is not MELD.
     """
 
     src: Path
@@ -55,7 +55,7 @@ class Clips:
 
         :param split: the release's name of it.
         :param seconds: length of each utterance according to the csv; clips without text are dropped.
-        :param repairs: what was chosen or dropped is appended here.
+        :param repairs: sentences on chosen and dropped clips are appended here.
         """
         places = self.places.get(split, {})
         extra = sorted(set(places) - set(seconds))
@@ -110,7 +110,7 @@ def read_member(src: Path, place: str) -> bytes:
 
 
 def _walk(src: Path) -> Iterator[str]:
-    """Yield every file below a folder, relative to it, without what macOS left; links are followed."""
+    """Yield the files below a folder, relative to it, without metadata of macOS; links are followed."""
     seen: set[Path] = set()
     for folder, folders, names in os.walk(src, followlinks=True):
         place = Path(folder).resolve()
@@ -157,7 +157,7 @@ def _split(path: str) -> str:
 
 
 def _lengths(src: Path, places: Iterable[str]) -> dict[str, float]:
-    """Seconds of clips; infinite where they cannot be read."""
+    """Lengths of clips in seconds; infinite where they cannot be decoded."""
     lengths: dict[str, float] = {}
     outside: list[str] = []
     inside: dict[str, dict[str, str]] = defaultdict(dict)
@@ -179,7 +179,7 @@ def _lengths(src: Path, places: Iterable[str]) -> dict[str, float]:
 
 
 def _length(decoder: Decoder, path: Path, spool: Path) -> float:
-    """Seconds of one clip; decoding stands apart, so that a clip that hangs or crashes it does no harm."""
+    """Length of a clip in seconds, decoded in another process; infinite where it cannot be decoded."""
     copy = spool / "copy.wav"
     copy.unlink(missing_ok=True)
     decoder(path, copy, None)

@@ -1,4 +1,4 @@
-"""CMU-MOSI from its raw release: a video is a conversation, its segments are the turns."""
+"""CMU-MOSI, read from its raw release: a video is a conversation, its segments are the turns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mister_e.labels import LabelSet
 
 _COLUMNS = "start, end, video, segment, score"
 _SEPARATOR = "_DELIM_"
-_MOST = 3.0
+_MAX_SCORE = 3.0
 
 
 def _sign(score: float) -> str:
@@ -185,19 +185,19 @@ def _segments(table: Path) -> list[_Segment]:
         where = f"{table}, line {number}"
         try:
             start, end, video, segment, score = (cell.strip() for cell in cells)
-            one = _Segment(video, int(segment), float(start), float(end), float(score))
+            row = _Segment(video, int(segment), float(start), float(end), float(score))
         except ValueError:
             raise InputError(
                 f"{where}: expected {_COLUMNS}, without a header; got {','.join(cells)!r}"
             ) from None
-        if not abs(one.score) <= _MOST:
-            raise InputError(f"{where}: score {one.score} is not within [-3, 3]")
-        segments.append(one)
+        if not abs(row.score) <= _MAX_SCORE:
+            raise InputError(f"{where}: score {row.score} is not within [-3, 3]")
+        segments.append(row)
     return sorted(segments)
 
 
 def _transcript(path: Path) -> dict[int, str]:
-    """Read number of the segment to its words."""
+    """Read a transcript: number of the segment to its text."""
     if not path.is_file():
         raise InputError(f"{path}: is missing; the release of CMU-MOSI is half extracted, extract it again")
     words = {}

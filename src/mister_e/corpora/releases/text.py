@@ -1,4 +1,4 @@
-"""Text of old archives, read whatever its encoding, with the damage mended."""
+"""Text of old archives: decoding of mixed encodings, and repair of wrongly decoded text."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def mend(text: str) -> str:
-    """Undo what can be undone, give Windows-1252 code points their meaning, and drop what no text needs.
+    """Repair a text: undo UTF-8 read as Windows-1252, map Windows-1252 control codes, strip spaces.
 
     :param text: as it was decoded.
-    :return: with real letters, quotes, dashes and dots, plain spaces, and none around it.
+    :return: the text with the letters, quotes and dashes that were meant, without spaces around it.
     """
-    # unscrambling comes first: it needs the very code points that are mapped after it
+    # unscrambling comes first: it needs the code points that are mapped after it
     return unscrambled(text).translate(_MENDED).strip()
 
 
@@ -40,7 +40,7 @@ def unscrambled(text: str) -> str:
 
 
 def decode(data: bytes) -> str:
-    """Text of a file whose lines are in UTF-8 or else, each by itself, in Windows-1252."""
+    """Decode a file line by line: as UTF-8, or where that fails as Windows-1252."""
     return "".join(map(_decoded, data.removeprefix(_BOM).splitlines(keepends=True)))
 
 
@@ -54,7 +54,7 @@ def lines(path: Path) -> list[str]:
 
 
 def _decoded(line: bytes) -> str:
-    """Decode one line; `mend` tells Latin-1 and Windows-1252 apart."""
+    """Decode one line; `mend` maps the codes in which Latin-1 and Windows-1252 differ."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
@@ -62,7 +62,7 @@ def _decoded(line: bytes) -> str:
 
 
 def _as_utf8(run: re.Match[str]) -> str:
-    """Read a run as the bytes it once was, if they are UTF-8."""
+    """Encode a run as Windows-1252 and decode it as UTF-8, if that is possible."""
     try:
         return run[0].translate(_BYTES).encode("latin-1").decode("utf-8")
     except UnicodeError:
