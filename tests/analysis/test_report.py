@@ -106,6 +106,17 @@ def test_scores_of_a_turn_are_whole_percents_and_absent_experts_are_dashes(page:
     assert not re.search(r"\d\.\d{4,}", block)
 
 
+def test_a_model_that_weighs_no_experts_shows_no_trust(page: str) -> None:
+    unweighed = tuple(replace(turn, gate=dict.fromkeys(EXPERTS, 0.0)) for turn in sample())
+    shown = analysis(replace(sample(), utterances=unweighed)).to_html()
+    parsed = Page(shown)
+    assert len(parsed.of_class("turn")) == len(unweighed)
+    for trust in ("Trust", "trust<", 'class="gate"', "None"):
+        assert trust in page or trust == "None"
+        assert trust not in shown
+    assert shown.count("Missing: <b>speech</b>") == 1
+
+
 def test_summary_gives_shares_of_turns_and_of_talk_time(page: str) -> None:
     turns = sample().utterances
     joyful = [t for t in turns if t.emotion == "joy"]

@@ -175,6 +175,15 @@ def test_csv_and_dataframe_hold_the_same():
     assert analysis().to_csv().count("\n") == 1
 
 
+def test_a_model_that_weighs_no_experts_trusts_none():
+    unweighed = replace(turn("t1"), gate=dict.fromkeys(EXPERTS, 0.0))
+    assert unweighed.trusted is None
+    whole = analysis(replace(call(), utterances=(unweighed,)))
+    assert Analysis.from_json(whole.to_json()) == whole
+    (row,) = csv.DictReader(io.StringIO(whole.to_csv()))
+    assert [row[f"gate_{name}"] for name in EXPERTS] == ["0.0"] * 3
+
+
 def test_jsonl_is_one_turn_a_line():
     lines = analysis(call(), call("other")).to_jsonl().splitlines()
     rows = [json.loads(line) for line in lines]

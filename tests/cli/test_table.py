@@ -27,6 +27,17 @@ def test_the_bar_has_ten_cells_and_is_never_a_cell_off(weights):
         assert abs(cells.count(name) - gate[name] * CELLS) < 1 + 1e-9
 
 
+def test_a_model_that_weighs_no_experts_shows_no_trust(analysis, turn):
+    unweighed = turn(gate=(0.0, 0.0, 0.0))
+    assert unweighed.trusted is None
+    text = render(analysis(unweighed), plain_console())
+    assert "I know." in text
+    assert "sadness" in text
+    assert "trust" not in text
+    # one conversation of a result may have been made by another model
+    assert render(analysis(unweighed, turn()), plain_console()).count("SSSSSSTFFF") == 1
+
+
 def test_an_absent_expert_has_no_cell():
     assert set(gate_cells({"speech": 0.0, "text": 1.0, "fusion": 0.0})) == {"text"}
 

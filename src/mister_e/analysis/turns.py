@@ -24,7 +24,8 @@ class TurnAnalysis:
     :param confidence: the calibrated score of that label, 0 to 1.
     :param scores: calibrated probability of each label; they sum to 1.
     :param experts: probabilities of each expert; None for an expert that had nothing to judge.
-    :param gate: weight of each expert; they sum to 1, exactly 0 for an expert that is None.
+    :param gate: weight of each expert; they sum to 1, exactly 0 for an expert that is None. All are 0 if the
+        model weighs no experts.
     :param missing: the modalities that this turn lacks, of "speech" and "text".
     :param uncertain: the confidence is below the model's `uncertain_below`; the emotion is its best guess.
     """
@@ -43,9 +44,9 @@ class TurnAnalysis:
     uncertain: bool = False
 
     @property
-    def trusted(self) -> str:
-        """The expert with the largest gate weight."""
-        return max(EXPERTS, key=lambda name: self.gate[name])
+    def trusted(self) -> str | None:
+        """The expert with the largest gate weight; None if the model weighs no experts."""
+        return max(EXPERTS, key=lambda name: self.gate[name]) if any(self.gate.values()) else None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict, fields in the documented order."""

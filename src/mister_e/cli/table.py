@@ -55,7 +55,8 @@ def render(analysis: Analysis, console: Console) -> str:
 
 def _legend(analysis: Analysis) -> Iterator[str]:
     """Yield the lines that explain what was drawn."""
-    yield LEGEND
+    if any(turn.trusted for turn in analysis):
+        yield LEGEND
     if any(turn.uncertain for turn in analysis):
         yield f"{MARK} uncertain: {meaning(analysis.uncertain_below)}."
     yield LIMITS
@@ -97,7 +98,10 @@ def _turns(conversation: ConversationAnalysis, console: Console) -> Table:
     if split:
         widths["ch"] = 2
     emotions = [marked(turn.emotion, uncertain=turn.uncertain) for turn in conversation]
-    after = {"emotion": max(7, *map(len, emotions)), "sure": 4, "trust": CELLS}
+    after = {"emotion": max(7, *map(len, emotions)), "sure": 4}
+    weighed = any(turn.trusted for turn in conversation)
+    if weighed:
+        after["trust"] = CELLS
     gaps = 2 * (len(widths) + len(after))  # padding and divider
     taken = sum(widths.values()) + sum(after.values()) + gaps
     widths |= {"text": max(10, console.width - taken)} | after
@@ -112,7 +116,7 @@ def _turns(conversation: ConversationAnalysis, console: Console) -> Table:
             _words(turn, widths["text"], console),
             Text(emotion, style=colour(turn.emotion)),
             f"{turn.confidence:.0%}",
-            _bar(turn.gate),
+            *([_bar(turn.gate)] if weighed else []),
         )
     return table
 
@@ -142,7 +146,9 @@ def _words(turn: TurnAnalysis, width: int, console: Console) -> Text:
 
 
 def _bar(gate: Scores) -> Text:
-    """Draw the gate's weights as coloured letters."""
+    """Draw the gate's weights as coloured letters; none if the model weighs no experts."""
+    if not any(gate.values()):
+        return Text()
     return Text.assemble(*(EXPERT_STYLES[name] for name in gate_cells(gate)))
 
 

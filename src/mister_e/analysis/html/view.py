@@ -39,7 +39,7 @@ class Turn:
     length: str
     seconds: tuple[str, str] | None
     text: str | None
-    trusted: str
+    trusted: str | None
     gate: tuple[int, ...]
     scores: tuple[tuple[str, Percents], ...]
     tops: Percents
@@ -75,6 +75,11 @@ class View:
     turns: tuple[Turn, ...]
     doubt: str | None
     audio: str | None
+
+    @property
+    def weighed(self) -> bool:
+        """Whether the model weighs its experts."""
+        return any(turn.trusted for turn in self.turns)
 
     @property
     def lanes(self) -> dict[int, int]:
