@@ -31,9 +31,8 @@ bench: .venv/.tests  ## speed and memory, written to benchmarks/ and to the READ
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/python benchmarks/tables.py
 
-mini: .venv/.tests  ## train the bundled models: make mini DATA=DIR; some hours on two cores, and it goes on where it was
-	for name in mini mini-llm; do $(BIN)/python -m mister_e.training.mini --recipe recipes/$$name.yaml \
-	    --data $(DATA) --work runs/bundle --out src/mister_e/pretrained/$$name || exit 1; done
+mini: .venv/.tests  ## train the bundled models into runs/bundle/models: make mini DATA=DIR; some hours on two cores, and it goes on where it was
+	$(BIN)/python scripts/train_bundled.py --data $(DATA)
 
 clean:  ## remove what make made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis analysis.html

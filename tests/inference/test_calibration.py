@@ -30,7 +30,7 @@ def predictions(stretch, shown, turns=3000, seed=0, labelled=True):
 
 def joined(*several):
     """The turns of several predictions in one."""
-    names = ("labels", "logits", "judged", "shown", "conversations")
+    names = ("labels", "logits", "predicted", "shown", "conversations")
     arrays = {name: np.concatenate([getattr(each, name) for each in several]) for name in names}
     return replace(several[0], ids=tuple(map(str, range(len(arrays["labels"])))), **arrays)
 

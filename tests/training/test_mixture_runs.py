@@ -1,16 +1,25 @@
 """Which runs may lie together, and which stores belong to them."""
 
 import json
+import shutil
 
 import pytest
 from stores import small_recipe
 
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
+from mister_e.evaluation.trained_run import check_store
+from mister_e.inference.calibration import temperatures
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
-from mister_e.training.mixture_folder import load_mixture, save_mixture
 from mister_e.training.runs import first_difference
 from mister_e.training.stage2.run import run_stage2
+
+
+@pytest.fixture(scope="module")
+def trained(done):
+    folder, _, _ = done
+    return ModelFolder.load(folder / "run" / "seed-0", encoders=False)
 
 
 def test_a_run_of_another_recipe_or_version_is_refused(store, done):
@@ -26,71 +35,52 @@ def test_a_run_of_another_recipe_or_version_is_refused(store, done):
     assert first_difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ("a.c", 2, 3)
 
 
-# folders
-
-
-def test_broken_folders_are_named(done, tmp_path):
+def test_the_model_of_a_run_is_named_and_wants_its_encoders(done, tmp_path):
     folder, _, _ = done
-    with pytest.raises(InputError, match=r"no config\.json; it holds runs: name one, such as .*seed-0"):
-        load_mixture(folder / "run")
-    trained = load_mixture(folder / "run" / "seed-0")
-    path = tmp_path / "model"
-    save_mixture(path, trained.model, trained.facts)
-    config = json.loads((path / "config.json").read_text())
-    for change, said in (
-        ({"format": 9, "version": "7.0"}, "format 9, written by mister-e 7.0; this version reads 1"),
-        ({"kind": "other"}, "not of a trained mixture"),
-        ({"labels": ["a", "b"]}, "2 labels, but the model has 3 classes"),
-        ({"extra": 1}, "field 'extra'"),
-    ):
-        (path / "config.json").write_text(json.dumps({**config, **change}))
-        with pytest.raises(InputError, match=said):
-            load_mixture(path)
-    other = trained.facts.model_copy(update={"model": trained.model.config.model_copy(update={"gru": False})})
-    (path / "config.json").write_text(json.dumps({**config, "model": other.model_dump(mode="json")["model"]}))
-    with pytest.raises(InputError, match="has an unexpected weight"):
-        load_mixture(path)
-    (path / "config.json").write_text(json.dumps(config))
-    (path / "model.safetensors").write_bytes(b"garbage")
-    with pytest.raises(InputError, match="its SHA-256 is not the expected"):
-        load_mixture(path)
+    with pytest.raises(InputError, match=r"holds runs of 2 seeds: name one, such as .*seed-0"):
+        ModelFolder.load(folder / "run", encoders=False)
+    with pytest.raises(InputError, match=r"run mister-e export .*seed-0 --text ENCODER --speech ENCODER"):
+        ModelFolder.load(folder / "run" / "seed-0")
+    shutil.copytree(folder / "run" / "seed-0", tmp_path / "run" / "seed-0")
+    ModelFolder.load(tmp_path / "run", encoders=False)
+    shutil.rmtree(tmp_path / "run" / "seed-0" / "model")
+    with pytest.raises(InputError, match="not finished: no seed has a model yet; run mister-e train again"):
+        ModelFolder.load(tmp_path / "run", encoders=False)
 
 
-def test_a_store_of_other_encoders_than_the_models_is_refused(store, done):
-    folder, _, _ = done
-    trained = load_mixture(folder / "run" / "seed-0")
-    facts = json.loads(json.dumps(store.facts))
-    facts["encoders"]["text"]["identity"] = "z" * 64
+def test_a_store_of_other_encoders_than_the_models_is_refused(store, trained):
+    check_store(trained, store)
+    metadata = json.loads(json.dumps(store.metadata))
+    metadata["encoders"]["text"]["identity"] = "z" * 64
     with pytest.raises(
         InputError, match=r"text embeddings are by words zzz.*, the model was trained on those by words ttt"
     ):
-        trained.check(EmbeddingStore(store.folder, facts))
-    facts = {**store.facts, "protocol": {**store.facts["protocol"], "labels": ["a", "b", "c"]}}
+        check_store(trained, EmbeddingStore(store.folder, metadata))
+    metadata = {**store.metadata, "protocol": {**store.metadata["protocol"], "labels": ["a", "b", "c"]}}
     with pytest.raises(InputError, match="its labels are a, b, c, the model's are sad, glad, mad"):
-        trained.check(EmbeddingStore(store.folder, facts))
-    facts = {**store.facts, "corpus_sha256": "9" * 64}
+        check_store(trained, EmbeddingStore(store.folder, metadata))
+    metadata = {**store.metadata, "corpus_sha256": "9" * 64}
     with pytest.raises(InputError, match=r"999…, .*the same corpus, prepared otherwise"):
-        trained.check(EmbeddingStore(store.folder, facts))
+        check_store(trained, EmbeddingStore(store.folder, metadata))
 
 
-def test_a_store_that_lacks_a_modality_is_scored_only_without_it(store, done):
-    folder, _, _ = done
-    trained = load_mixture(folder / "run" / "seed-0")
+def test_a_store_that_lacks_a_modality_is_scored_only_without_it(store, trained):
     words = EmbeddingStore(
-        store.folder, {**store.facts, "encoders": {"text": store.facts["encoders"]["text"]}}
+        store.folder, {**store.metadata, "encoders": {"text": store.metadata["encoders"]["text"]}}
     )
     with pytest.raises(InputError, match=r"no speech embeddings, .*evaluate with --mode text-only"):
-        trained.check(words)
-    trained.check(words, "text-only")
+        check_store(trained, words)
+    check_store(trained, words, "text-only")
 
 
 def test_the_temperature_follows_what_was_shown_even_of_one_expert(store, tmp_path):
     recipe = small_recipe(tmp_path, "mixture.model.experts=[fusion]", "seeds=[0]")
     run_stage2(recipe, store, tmp_path / "run")
-    trained = load_mixture(tmp_path / "run" / "seed-0")
+    trained = ModelFolder.load(tmp_path / "run" / "seed-0", encoders=False)
     for mode, expected in (("full", "both"), ("text-only", "text"), ("speech-only", "speech")):
-        said = predict(trained, list(store.conversations("validation")), mode=mode)
-        assert (trained.temperatures(said) == getattr(trained.calibration, expected)).all()
+        predictions = predict(trained.mixture, list(store.conversations("validation")), mode=mode)
+        used = temperatures(trained.calibration, predictions)
+        assert (used == getattr(trained.calibration, expected)).all()
 
 
 def test_a_run_that_failed_before_its_first_step_gives_way(store, tmp_path):

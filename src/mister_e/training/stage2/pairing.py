@@ -26,7 +26,7 @@ from mister_e.encoders.conversations import StoredConversation
 from mister_e.encoders.registry import find_encoder, load_encoder
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
-from mister_e.labels import LabelSet, matching
+from mister_e.labels import LabelSet, match_label
 from mister_e.training.batching import balanced_draws
 from mister_e.training.settings import PairingConfig
 
@@ -76,14 +76,18 @@ class Voices:
         :param positions: T of them, repeated or not.
         :return: float32 `[T, D]`.
         """
-        there = torch.ones(len(positions), dtype=torch.bool)
-        return embed_recordings(self.encoder, self.features[positions], there, [len(positions)])
+        return self._embedded(self.features[positions], [len(positions)])
 
     @cached_property
     def alone(self) -> Tensor:
         """Each clip as a recording of its own: float32 `[N, D]`."""
-        there = torch.ones(len(self), dtype=torch.bool)
-        return embed_recordings(self.encoder, self.features, there, [1] * len(self))
+        return self._embedded(self.features, [1] * len(self))
+
+    def _embedded(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Embed clips as recordings of so many turns each."""
+        there = torch.ones(len(features), dtype=torch.bool)
+        # a copy, for training cannot take what was made in inference mode
+        return embed_recordings(self.encoder, features, there, lengths).clone()
 
     def conversation(self, positions: Sequence[int]) -> StoredConversation:
         """Show clips as the turns of one conversation without words, cut from one recording."""
@@ -167,22 +171,23 @@ class VoiceStores:
         if twice:
             folders = [str(own.folder) for own in self.stores if corpus_name(own) == twice[0]]
             raise InputError(f"--voices {' and '.join(folders)}: both are of {twice[0]}; give it once")
+        identity = self.encoder.identity
         for own in (store, *self.stores):
             if "speech" not in own.metadata["encoders"]:
                 raise InputError(f"{own.folder}: it holds no speech embeddings; run mister-e embed for them")
             made = own.metadata["encoders"]["speech"]
-            if made["identity"] != self.encoder.identity:
+            if made["identity"] != identity:
                 raise InputError(
                     f"{own.folder}: its speech embeddings are by {made['name'] or made['kind']}"
                     f" {made['identity'][:12]}…, but --speech is {self.name or self.encoder.kind}"
-                    f" {self.encoder.identity[:12]}…; give the encoder of all stores, or embed again with it"
+                    f" {identity[:12]}…; give the encoder of all stores, or embed again with it"
                 )
 
     def clips(self, split: str, labels: LabelSet, neutral: Sequence[str] = ()) -> Voices:
         """Read the clips of a split; those without a label of the mixture are left out.
 
         :param split: "train", "validation" or "test".
-        :param labels: of the mixture; the clips' are matched by name, see `mister_e.labels.matching`.
+        :param labels: of the mixture; the clips' are matched by name, see `mister_e.labels.match_label`.
         :param neutral: which corpora are read speech of one label.
         :raises InputError: there is no such corpus, one has no clip in this split, read speech has several
             labels, or there is nothing but read speech.
@@ -237,7 +242,7 @@ def corpus_name(store: EmbeddingStore) -> str:
 def _labelled(store: EmbeddingStore, split: str, labels: LabelSet) -> tuple[Tensor, Tensor]:
     """Features `[N, F]` of a store's clips, and int64 `[N]` positions among the labels of a mixture."""
     features, found = store.turn_features("speech", split)
-    matched = [matching(name, labels) for name in store.protocol.labels]
+    matched = [match_label(name, labels) for name in store.protocol.labels]
     # the last place is for -1, the unlabelled
     places = torch.tensor([-1 if name is None else labels.index(name) for name in matched] + [-1])
     numbers = places[found]
