@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from mister_e.encoders.conversations import StoredConversation, only_judgeable
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.inference.batch import Batch, pad, run
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
 from mister_e.model import MisterE, MixtureOutput
 from mister_e.model.config import MixtureConfig
 from mister_e.model.windows import Window
 from mister_e.training.losses import LossConfig, mixture_loss
-from mister_e.training.mixture_folder import load_mixture
 from mister_e.training.runtime import keep_freed_memory
 
 HERE = Path(__file__).parent
@@ -229,17 +229,17 @@ def long_conversation(conversations: list[StoredConversation], turns: int) -> St
 
 def measure_windows(mixture: Path, data: Path, turns: int) -> dict[str, object]:
     """How often windows say what the whole conversation says, for windows of several widths."""
-    trained, store = load_mixture(mixture), EmbeddingStore.load(data)
+    trained, store = ModelFolder.load(mixture, encoders=False), EmbeddingStore.load(data)
     talks = [one for one in map(only_judgeable, store.conversations("validation")) if len(one)]
     long = long_conversation(talks, turns)
     began = time.perf_counter()
-    whole = predict(trained, [long], window=turns + 1).logits.argmax(1)
+    whole = predict(trained.mixture, [long], window=turns + 1).logits.argmax(1)
     seconds = time.perf_counter() - began
     agreement = {}
     for window in sorted({128, 256, 512, Window().turns, 2048}):
         if window < turns:
             began = time.perf_counter()
-            said = predict(trained, [long], window=window).logits.argmax(1)
+            said = predict(trained.mixture, [long], window=window).logits.argmax(1)
             agreement[str(window)] = {
                 "agreement": round(float((said == whole).mean()), 5),
                 "seconds": round(time.perf_counter() - began, 2),
