@@ -66,8 +66,8 @@ def test_the_length_of_blocks_changes_nothing(talk, seconds):
     whole = list(transcribe_turns([talk[None]], recogniser=None))
     divided = list(transcribe_turns(pieces(talk, seconds), recogniser=None))
     assert divided == whole
-    for one, other in zip(divided, whole, strict=True):
-        np.testing.assert_array_equal(one.audio.samples, other.audio.samples)
+    for part, turn in zip(divided, whole, strict=True):
+        np.testing.assert_array_equal(part.audio.samples, turn.audio.samples)
 
 
 def test_probabilities_are_those_of_silero(talk):
@@ -139,7 +139,7 @@ def test_long_speech_is_cut_at_its_pauses_without_losing_any(talk):
     assert all(turn.end - turn.start <= LONGEST for turn in turns)
     assert max(turn.end - turn.start for turn in turns) > 10
     assert sum(turn.end - turn.start for turn in turns) > 0.95 * len(monologue) / RATE
-    assert all(one.end <= other.start for one, other in pairwise(turns))
+    assert all(turn.end <= following.start for turn, following in pairwise(turns))
 
 
 def test_a_turn_that_never_pauses_is_cut_all_the_same(said, talk):

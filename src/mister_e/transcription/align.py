@@ -1,4 +1,4 @@
-"""The sound of turns whose times are known: a transcript's cues cut out of a recording."""
+"""Alignment: the sound of turns whose times are known, the cues of a transcript, cut out of a recording."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from mister_e.errors import InputError
 from mister_e.progress import Progress, silent
 from mister_e.transcription.segment import STAGE
 
-# A transcript may run this much (s) past the end of its recording unremarked: rounding.
-_SLACK = 0.5
+# A transcript may run this much past the end of its recording without a note: its times are rounded.
+_TOLERANCE_SECONDS = 0.5
 
-# Less sound than this (s) is none: the cue keeps its words alone.
-_SHORTEST = 0.02
+# Less sound than this is none, a frame of Whisper's encoder: the cue keeps its words alone.
+_MIN_SECONDS = 0.02
 
-# Where a long cue may be cut (s from its start), and how long a moment has to be quiet.
-_EARLIEST_CUT, _QUIET = 10.0, 0.2
+# Where a long cue may be cut, from its start: late enough for parts of a useful length; and how long a moment
+# has to be quiet: longer than the closure of a stop within a word.
+_EARLIEST_CUT_SECONDS, _QUIET_SECONDS = 10.0, 0.2
 
 
 def cut_turns(
@@ -40,7 +41,7 @@ def cut_turns(
     """Cut the sound of cues out of a recording.
 
     Cues may overlap. A cue longer than `LONGEST` is cut at quiet moments into t0007.1, t0007.2, …;
-    its words are shared out in proportion to the lengths of the parts. A cue that names a channel
+    its words are divided in proportion to the lengths of the parts. A cue that names a channel
     is cut from it if the recording is split, else from the mean of all. A cue without any length
     keeps its words and has no sound.
 
@@ -49,7 +50,7 @@ def cut_turns(
     :param total: seconds of the recording, for progress alone.
     :param recording: its header, to refuse cues beyond an exact length before the work, by name.
     :param origin: path of the transcript, to name it in errors.
-    :param progress: told the seconds heard so far.
+    :param progress: told the seconds so far.
     :param notes: told of cues that run beyond the end of the recording; their sound ends with it.
     :return: the turns in the order of their starts, with samples and at most `LONGEST` long.
     :raises InputError: a cue has no times, lies wholly beyond the recording, or names a channel
@@ -72,7 +73,7 @@ def _cut_turns(
     """Feed a cutter."""
     for block in blocks:
         yield from cutter.push(block)
-        progress(STAGE, cutter.heard / SAMPLE_RATE, total or 0.0)
+        progress(STAGE, cutter.received / SAMPLE_RATE, total or 0.0)
     yield from cutter.finish()
 
 
@@ -91,7 +92,7 @@ class _Names:
 def _check_within(cue: Utterance, length: float, names: _Names) -> None:
     """Refuse a cue that starts after the end of the recording."""
     assert cue.start is not None
-    if cue.start > length + _SLACK:
+    if cue.start > length + _TOLERANCE_SECONDS:
         raise InputError(
             f"{names.transcript}{cue.id} starts at {cue.start:.2f} s, but {names.recording} ends at"
             f" {length:.2f} s; is this the transcript of another recording?"
@@ -99,15 +100,15 @@ def _check_within(cue: Utterance, length: float, names: _Names) -> None:
 
 
 @dataclass
-class _Rest:
-    """What is still to be cut of a cue.
+class _OpenCue:
+    """A cue of which samples are still to come.
 
     :param order: place of the cue among all.
     :param cue: the cue.
-    :param begin: first sample that was not given yet.
+    :param begin: first sample that is not emitted yet.
     :param end: the sample after the last.
-    :param words: words that were not given yet.
-    :param parts: number of parts given so far.
+    :param words: words that are not emitted yet.
+    :param parts: number of parts emitted so far.
     """
 
     order: int
@@ -122,13 +123,15 @@ class _CueCutter:
     """Keeps the sound that open cues need and gives each its samples as soon as they are there."""
 
     def __init__(self, cues: Sequence[Utterance], names: _Names, notes: list[str]) -> None:
-        rests = [
-            _Rest(order, cue, _sample(cue.start), _sample(cue.end), (cue.text or "").split())
+        open_cues = [
+            _OpenCue(order, cue, _sample_at(cue.start), _sample_at(cue.end), (cue.text or "").split())
             for order, cue in enumerate(cues)
         ]
-        # the next one to come stands last
-        self._coming = sorted(rests, key=lambda rest: (rest.begin, rest.order), reverse=True)
-        self._open: list[_Rest] = []
+        # the next cue stands last
+        self._upcoming = sorted(
+            open_cues, key=lambda open_cue: (open_cue.begin, open_cue.order), reverse=True
+        )
+        self._open: list[_OpenCue] = []
         self._ready: list[tuple[float, int, int, Utterance]] = []
         self._sound = np.zeros((0, 0), np.float32)
         self._first = 0
@@ -136,110 +139,114 @@ class _CueCutter:
         self._notes = notes
 
     @property
-    def heard(self) -> int:
-        """Samples heard so far."""
+    def received(self) -> int:
+        """Samples received so far."""
         return self._first + self._sound.shape[1]
 
     def push(self, block: NDArray[np.float32]) -> Iterator[Utterance]:
-        """Hear `[C, N]` more; give the turns that no other can precede any more."""
-        self._sound = np.concatenate([self._sound, block], axis=1) if self.heard else block
-        while self._coming and self._coming[-1].begin < self.heard:
-            self._open.append(self._coming.pop())
-        self._open = [rest for rest in self._open if not self._cut(rest)]
+        """Take `[C, N]` more; give the turns that no other can precede any more."""
+        self._sound = np.concatenate([self._sound, block], axis=1) if self.received else block
+        while self._upcoming and self._upcoming[-1].begin < self.received:
+            self._open.append(self._upcoming.pop())
+        self._open = [open_cue for open_cue in self._open if not self._emit_parts(open_cue)]
         # sound is kept from the first sample on that a cue still needs
-        needed = min((rest.begin for rest in self._open), default=self.heard)
+        needed = min((open_cue.begin for open_cue in self._open), default=self.received)
         drop = max(0, needed - self._first)
         self._sound, self._first = self._sound[:, drop:].copy(), self._first + drop
-        yield from self._in_order(min([needed, *(rest.begin for rest in self._coming[-1:])]))
+        yield from self._ready_before(min([needed, *(open_cue.begin for open_cue in self._upcoming[-1:])]))
 
     def finish(self) -> Iterator[Utterance]:
         """End the recording: what runs beyond it is clipped, what lies beyond it is an error."""
-        length = self.heard
-        for rest in reversed(self._coming):
-            _check_within(rest.cue, length / SAMPLE_RATE, self._names)
-        for rest in self._open:
-            self._note_loss(rest, length)
-            rest.end = min(rest.end, length)
-            self._cut(rest)
-        for rest in reversed(self._coming):
-            self._note_loss(rest, length)
-            self._give(rest, rest.end, rest.words, divided=False)
-        yield from self._in_order(None)
+        length = self.received
+        for open_cue in reversed(self._upcoming):
+            _check_within(open_cue.cue, length / SAMPLE_RATE, self._names)
+        for open_cue in self._open:
+            self._note_loss(open_cue, length)
+            open_cue.end = min(open_cue.end, length)
+            self._emit_parts(open_cue)
+        for open_cue in reversed(self._upcoming):
+            self._note_loss(open_cue, length)
+            self._emit(open_cue, open_cue.end, open_cue.words, divided=False)
+        yield from self._ready_before(None)
 
-    def _note_loss(self, rest: _Rest, length: int) -> None:
+    def _note_loss(self, open_cue: _OpenCue, length: int) -> None:
         """Note a cue that loses sound because the recording ends after `length` samples."""
-        shortest = _SHORTEST * SAMPLE_RATE
+        shortest = _MIN_SECONDS * SAMPLE_RATE
         ends = f"the recording ends at {length / SAMPLE_RATE:.2f} s"
-        if rest.end - rest.begin >= shortest > length - rest.begin:
-            self._notes.append(f"{rest.cue.id} starts at {rest.cue.start:.2f} s, {ends}; it has no sound")
-        elif rest.end > length + _SLACK * SAMPLE_RATE:
-            self._notes.append(f"{rest.cue.id} runs to {rest.cue.end:.2f} s, {ends}; its sound ends there")
+        if open_cue.end - open_cue.begin >= shortest > length - open_cue.begin:
+            self._notes.append(
+                f"{open_cue.cue.id} starts at {open_cue.cue.start:.2f} s, {ends}; it has no sound"
+            )
+        elif open_cue.end > length + _TOLERANCE_SECONDS * SAMPLE_RATE:
+            self._notes.append(
+                f"{open_cue.cue.id} runs to {open_cue.cue.end:.2f} s, {ends}; its sound ends there"
+            )
 
-    def _cut(self, rest: _Rest) -> bool:
-        """Give what can be given of a cue; tell whether that was all of it."""
+    def _emit_parts(self, open_cue: _OpenCue) -> bool:
+        """Emit the parts of a cue whose samples are there; tell whether that was all of it."""
         longest = round(LONGEST * SAMPLE_RATE)
-        while rest.end - rest.begin > longest and self.heard >= rest.begin + longest:
-            sound = self._take(rest, rest.begin + longest)
+        while open_cue.end - open_cue.begin > longest and self.received >= open_cue.begin + longest:
+            sound = self._samples(open_cue, open_cue.begin + longest)
             # the remainder has at least the length of a quiet moment
-            latest = min(longest, rest.end - rest.begin - round(_QUIET * SAMPLE_RATE))
-            end = rest.begin + quietest(sound[:latest], round(_EARLIEST_CUT * SAMPLE_RATE))
-            count = round(len(rest.words) * (end - rest.begin) / (rest.end - rest.begin))
-            self._give(rest, end, rest.words[:count], divided=True)
-            rest.begin, rest.words = end, rest.words[count:]
-        if rest.end > self.heard or rest.end - rest.begin > longest:
+            latest = min(longest, open_cue.end - open_cue.begin - round(_QUIET_SECONDS * SAMPLE_RATE))
+            end = open_cue.begin + quietest_moment(sound[:latest], round(_EARLIEST_CUT_SECONDS * SAMPLE_RATE))
+            count = round(len(open_cue.words) * (end - open_cue.begin) / (open_cue.end - open_cue.begin))
+            self._emit(open_cue, end, open_cue.words[:count], divided=True)
+            open_cue.begin, open_cue.words = end, open_cue.words[count:]
+        if open_cue.end > self.received or open_cue.end - open_cue.begin > longest:
             return False
-        self._give(rest, rest.end, rest.words, divided=rest.parts > 0)
+        self._emit(open_cue, open_cue.end, open_cue.words, divided=open_cue.parts > 0)
         return True
 
-    def _take(self, rest: _Rest, end: int) -> NDArray[np.float32]:
+    def _samples(self, open_cue: _OpenCue, end: int) -> NDArray[np.float32]:
         """Samples of a cue's channel (the mean of all where it names none) up to `end`."""
-        part = self._sound[:, rest.begin - self._first : end - self._first]
-        if rest.cue.channel is None or len(part) == 1:
+        part = self._sound[:, open_cue.begin - self._first : end - self._first]
+        if open_cue.cue.channel is None or len(part) == 1:
             mean: NDArray[np.float32] = part.mean(axis=0, dtype=np.float32)
             return mean
-        if rest.cue.channel >= len(part):
+        if open_cue.cue.channel >= len(part):
             raise InputError(
-                f"{self._names.transcript}{rest.cue.id}: there is no channel {rest.cue.channel},"
+                f"{self._names.transcript}{open_cue.cue.id}: there is no channel {open_cue.cue.channel},"
                 f" {self._names.recording} has {len(part)} (the first is 0)"
             )
-        channel: NDArray[np.float32] = part[rest.cue.channel].copy()
+        channel: NDArray[np.float32] = part[open_cue.cue.channel].copy()
         return channel
 
-    def _give(self, rest: _Rest, end: int, words: list[str], *, divided: bool) -> None:
-        """Make a turn of the samples up to `end`; times stay as written where nothing was cut."""
+    def _emit(self, open_cue: _OpenCue, end: int, words: list[str], *, divided: bool) -> None:
+        """Make a turn of the samples up to `end`; times stay as written where the cue is not divided."""
         clip = None
-        if min(end, self.heard) - rest.begin >= _SHORTEST * SAMPLE_RATE:
-            clip = Clip(samples=self._take(rest, end))
-        turn = replace(rest.cue, audio=clip)
-        if end != _sample(rest.cue.end):
+        if min(end, self.received) - open_cue.begin >= _MIN_SECONDS * SAMPLE_RATE:
+            clip = Clip(samples=self._samples(open_cue, end))
+        turn = replace(open_cue.cue, audio=clip)
+        if end != _sample_at(open_cue.cue.end):
             turn = replace(turn, end=end / SAMPLE_RATE)
         if divided:
-            rest.parts += 1
-            start = rest.cue.start if rest.parts == 1 else rest.begin / SAMPLE_RATE
+            open_cue.parts += 1
+            start = open_cue.cue.start if open_cue.parts == 1 else open_cue.begin / SAMPLE_RATE
             text = " ".join(words) or None
-            turn = replace(turn, id=f"{rest.cue.id}.{rest.parts}", start=start, text=text)
-        heapq.heappush(self._ready, (turn.start or 0.0, rest.order, rest.parts, turn))
+            turn = replace(turn, id=f"{open_cue.cue.id}.{open_cue.parts}", start=start, text=text)
+        heapq.heappush(self._ready, (turn.start or 0.0, open_cue.order, open_cue.parts, turn))
 
-    def _in_order(self, horizon: int | None) -> Iterator[Utterance]:
+    def _ready_before(self, horizon: int | None) -> Iterator[Utterance]:
         """Give the ready turns that start before `horizon` (None = all), in order."""
         while self._ready and (horizon is None or self._ready[0][0] * SAMPLE_RATE < horizon):
             yield heapq.heappop(self._ready)[3]
 
 
-def _sample(time: float | None) -> int:
+def _sample_at(time: float | None) -> int:
     """Sample at a time in seconds."""
     assert time is not None
     return round(time * SAMPLE_RATE)
 
 
-def quietest(samples: NDArray[np.float32], earliest: int) -> int:
+def quietest_moment(samples: NDArray[np.float32], earliest: int) -> int:
     """Find where a stretch of sound is best cut.
 
     :param samples: float32 `[N]`.
     :param earliest: no cut before this sample.
     :return: the middle of the quietest moment from there on; of equal ones the last.
     """
-    length = round(_QUIET * SAMPLE_RATE)
+    length = round(_QUIET_SECONDS * SAMPLE_RATE)
     energy = np.concatenate([[0.0], np.cumsum(samples[earliest:].astype(np.float64) ** 2)])
     # rounded, so that digital silence counts as equally quiet everywhere
     moments = np.round(energy[length:] - energy[:-length], 6)[::-1]

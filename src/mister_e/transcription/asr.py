@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
 # Whisper was trained on windows of 30 s, mostly padded with silence. Encoding the padding is
 # most of the cost of a short turn; five seconds of it are enough for the same words, and lengths
-# in steps let turns share a batch. A turn's length alone decides its padding: neighbours never
-# change its words.
-_WINDOW, _SILENCE, _STEP = 30, 5, 5
-_BATCH = 8
+# in steps (s) let turns go into one batch. A turn's length alone decides its padding: neighbours
+# never change its words.
+_WINDOW_SECONDS, _PADDING_SECONDS, _STEP_SECONDS = 30, 5, 5
+_BATCH_SIZE = 8
 
-# No speaker says more tokens than this; the limit ends a decoder that runs away.
-_TOKENS_AT_LEAST, _TOKENS_A_SECOND, _TOKENS_AT_MOST = 10, 10, 224
+# The limit of tokens ends a decoder that repeats itself. Fast speech has about 5 tokens a second: 10 are
+# hardly ever reached. 224 is half of Whisper's context, its own limit of a window.
+_MIN_TOKENS, _TOKENS_PER_SECOND, _MAX_TOKENS = 10, 10, 224
 
-# Above the first or below the second, words are invented: noise, laughs and sighs lie there,
-# and hardly any speech. Text that compresses this well is a loop.
-_NO_SPEECH, _LOG_PROBABILITY, _COMPRESSION = 0.6, -1.2, 2.4
+# Above this probability of no speech, or below this mean log-probability of a token, words are invented:
+# noise, laughs and sighs lie there, and hardly any speech. Text that compresses better than this is a loop.
+# Whisper's own thresholds (Radford et al. 2022, section 4.5), but for the second: that is -1.0, and a lower
+# one keeps more unclear speech.
+_MAX_NO_SPEECH, _MIN_LOG_PROBABILITY, _MAX_COMPRESSION = 0.6, -1.2, 2.4
 
 
 class Recogniser(Protocol):
@@ -38,7 +41,7 @@ class Recogniser(Protocol):
         """Recognise the words of turns.
 
         :param turns: float32 `[N]` each, at `SAMPLE_RATE`, at most 30 s.
-        :return: the words of each; None where no words were heard.
+        :return: the words of each; None where there are none.
         """
 
 
@@ -69,8 +72,8 @@ class WhisperRecogniser:
                 f"language {language!r}: the recogniser does not know it; use a code as en or de"
             ) from error
         self._prompt = whisper.get_prompt(self._tokenizer, [], without_timestamps=True)
-        # brackets, notes and other signs that are not words
-        self._unspoken = get_suppressed_tokens(self._tokenizer, [-1])
+        # brackets, musical notes and other signs that are not words
+        self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
 
     def __call__(self, turns: Sequence[NDArray[np.float32]]) -> list[str | None]:
         """Recognise the words of turns; see `Recogniser`."""
@@ -79,8 +82,8 @@ class WhisperRecogniser:
             by_length.setdefault(_padded(len(samples)), []).append(index)
         texts: list[str | None] = [None] * len(turns)
         for length, indices in by_length.items():
-            for begin in range(0, len(indices), _BATCH):
-                batch = indices[begin : begin + _BATCH]
+            for begin in range(0, len(indices), _BATCH_SIZE):
+                batch = indices[begin : begin + _BATCH_SIZE]
                 words = self._recognise([turns[index] for index in batch], length)
                 for index, text in zip(batch, words, strict=True):
                     texts[index] = text
@@ -93,25 +96,25 @@ class WhisperRecogniser:
         features = np.stack([extract(samples, padding=0) for samples in padded])
         encoded = self._whisper.encode(features)
         texts = self._decode(encoded, len(turns), length)
-        if any(text is not None and _compression(text) > _COMPRESSION for text in texts):
+        if any(text is not None and _compression_ratio(text) > _MAX_COMPRESSION for text in texts):
             # a loop: decode once more, with repetition forbidden
             again = self._decode(encoded, len(turns), length, no_repeat_ngram_size=3)
             texts = [
-                new if old is not None and _compression(old) > _COMPRESSION else old
+                new if old is not None and _compression_ratio(old) > _MAX_COMPRESSION else old
                 for old, new in zip(texts, again, strict=True)
             ]
         return texts
 
     def _decode(self, encoded: Any, count: int, length: int, **options: Any) -> list[str | None]:
         """Decode a batch greedily: the same sound always gives the same words."""
-        seconds = max(length / SAMPLE_RATE - _SILENCE, _STEP)
+        seconds = max(length / SAMPLE_RATE - _PADDING_SECONDS, _STEP_SECONDS)
         results = self._whisper.model.generate(
             encoded,
             [self._prompt] * count,
             beam_size=1,
-            max_length=min(_TOKENS_AT_MOST, round(_TOKENS_AT_LEAST + _TOKENS_A_SECOND * seconds)),
+            max_length=min(_MAX_TOKENS, round(_MIN_TOKENS + _TOKENS_PER_SECOND * seconds)),
             suppress_blank=True,
-            suppress_tokens=self._unspoken,
+            suppress_tokens=self._suppressed,
             return_scores=True,
             return_no_speech_prob=True,
             **options,
@@ -119,19 +122,19 @@ class WhisperRecogniser:
         texts: list[str | None] = []
         for result in results:
             text = self._tokenizer.decode(result.sequences_ids[0]).strip()
-            invented = result.no_speech_prob > _NO_SPEECH or result.scores[0] < _LOG_PROBABILITY
-            spoken = any(character.isalnum() for character in text)
-            texts.append(text if spoken and not invented else None)
+            is_invented = result.no_speech_prob > _MAX_NO_SPEECH or result.scores[0] < _MIN_LOG_PROBABILITY
+            has_words = any(character.isalnum() for character in text)
+            texts.append(text if has_words and not is_invented else None)
         return texts
 
 
 def _padded(length: int) -> int:
     """Samples that a turn is padded to."""
-    step = _STEP * SAMPLE_RATE
-    return min(-(-(length + _SILENCE * SAMPLE_RATE) // step) * step, _WINDOW * SAMPLE_RATE)
+    step = _STEP_SECONDS * SAMPLE_RATE
+    return min(-(-(length + _PADDING_SECONDS * SAMPLE_RATE) // step) * step, _WINDOW_SECONDS * SAMPLE_RATE)
 
 
-def _compression(text: str) -> float:
+def _compression_ratio(text: str) -> float:
     """How many times smaller a text gets: loops compress well."""
     data = text.encode()
     return len(data) / len(zlib.compress(data))

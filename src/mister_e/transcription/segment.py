@@ -1,4 +1,4 @@
-"""From pieces of a recording to turns, in memory that does not grow with its length."""
+"""Segmentation: pieces of a recording to turns with words, in memory that does not grow with its length."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from mister_e.progress import Progress, silent
 from mister_e.transcription.asr import Recogniser
 from mister_e.transcription.vad import Speech, TurnCutter
 
-#: Stage that is reported: seconds of the recording heard so far.
+#: Stage that is reported: seconds of the recording so far.
 STAGE = "turns"
 
-# Turns wait for company, so that their words are recognised in batches: so many, or so long (s).
-_TOGETHER, _TOGETHER_SECONDS = 16, 120.0
+# Turns are gathered and their words recognised in batches: at most so many, two batches of Whisper, and
+# about so many seconds, for their sound is held in memory.
+_GROUP_TURNS, _GROUP_SECONDS = 16, 120.0
 
 
 def transcribe_turns(
@@ -36,9 +37,9 @@ def transcribe_turns(
     :param blocks: float32 `[C, N]` successive pieces at `SAMPLE_RATE`.
     :param recogniser: recognises the words; None = text is None.
     :param total: seconds of the recording, for progress.
-    :param progress: told the seconds heard so far.
+    :param progress: told the seconds so far.
     :return: turns of at most 30 s with their samples, named t0001, t0002, … A turn in which no
-        words were heard has no text.
+        words were recognised has no text.
     """
     return _named(_with_words(_speeches(blocks, total, progress), recogniser))
 
@@ -48,25 +49,25 @@ def _speeches(
 ) -> Iterator[Speech]:
     """Cut every channel; give the turns of all in the order of their starts."""
     cutters: list[TurnCutter] = []
-    waiting: list[tuple[float, int, Speech]] = []
-    heard = 0
+    ready: list[tuple[float, int, Speech]] = []
+    received = 0
     for block in blocks:
         if not cutters:
             channels = [None] if len(block) == 1 else list(range(len(block)))
             cutters = [TurnCutter(channel) for channel in channels]
         for number, (cutter, samples) in enumerate(zip(cutters, block, strict=True)):
             for speech in cutter.push(samples):
-                heapq.heappush(waiting, (speech.start, number, speech))
+                heapq.heappush(ready, (speech.start, number, speech))
         horizon = min(cutter.horizon for cutter in cutters)
-        while waiting and waiting[0][0] < horizon:
-            yield heapq.heappop(waiting)[2]
-        heard += block.shape[1]
-        progress(STAGE, heard / SAMPLE_RATE, total or 0.0)
+        while ready and ready[0][0] < horizon:
+            yield heapq.heappop(ready)[2]
+        received += block.shape[1]
+        progress(STAGE, received / SAMPLE_RATE, total or 0.0)
     for number, cutter in enumerate(cutters):
         for speech in cutter.finish():
-            heapq.heappush(waiting, (speech.start, number, speech))
-    while waiting:
-        yield heapq.heappop(waiting)[2]
+            heapq.heappush(ready, (speech.start, number, speech))
+    while ready:
+        yield heapq.heappop(ready)[2]
 
 
 def _with_words(
@@ -79,10 +80,10 @@ def _with_words(
     group: list[Speech] = []
     for speech in speeches:
         group.append(speech)
-        if len(group) == _TOGETHER or sum(s.end - s.start for s in group) > _TOGETHER_SECONDS:
-            yield from zip(group, recogniser([s.samples for s in group]), strict=True)
+        if len(group) == _GROUP_TURNS or sum(speech.end - speech.start for speech in group) > _GROUP_SECONDS:
+            yield from zip(group, recogniser([speech.samples for speech in group]), strict=True)
             group = []
-    yield from zip(group, recogniser([s.samples for s in group]), strict=True)
+    yield from zip(group, recogniser([speech.samples for speech in group]), strict=True)
 
 
 def _named(turns: Iterable[tuple[Speech, str | None]]) -> Iterator[Utterance]:

@@ -1,4 +1,4 @@
-"""SubRip and WebVTT: cues with times, read with the faults that real files have, and written."""
+"""Readers of SubRip and WebVTT: cues with times, with the faults that real files have."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def _check_timing(lines: Sequence[str], number: int) -> None:
     if _TIMING.match(line):
         return
     # a cue begins after a blank line, perhaps with its number
-    before = [lines[one] if one >= 0 else "" for one in (number - 2, number - 1)]
-    begins = not all(one.strip() for one in before) and not _TIMING.match(before[1])
+    before = [lines[place] if place >= 0 else "" for place in (number - 2, number - 1)]
+    begins = not all(line_before.strip() for line_before in before) and not _TIMING.match(before[1])
     if (_ARROW.search(line) and _TIME_LIKE.search(line)) or (begins and _CLOCK.match(line)):
         raise InputError(f"line {number + 1}: not a timing: {line.strip()[:80]!r}; {_WRITE_TIMES}")
 

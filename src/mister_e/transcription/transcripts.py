@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mister_e.analysis.subtitles import to_srt, to_vtt
-from mister_e.analysis.turns import TurnAnalysis
-from mister_e.conversation import Utterance
+from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
+from mister_e.conversation import Conversation, Utterance
 from mister_e.errors import InputError
 from mister_e.transcription.subtitles import looks_like_srt, read_srt, read_vtt, seconds
 
@@ -24,11 +24,14 @@ __all__ = ["FORMATS", "read_transcript", "to_srt", "to_vtt"]
 FORMATS = (".srt", ".vtt", ".json", ".csv", ".tsv", ".txt")
 
 #: Fields that tell who speaks: dropped wherever they stand.
-_SPEAKER = frozenset({"speaker", "speaker_id", "speaker_label", "speaker_name", "spk", "voice"})
+_SPEAKER_FIELDS = frozenset({"speaker", "speaker_id", "speaker_label", "speaker_name", "spk", "voice"})
 
-_OURS = frozenset(field.name for field in (*fields(Utterance), *fields(TurnAnalysis)))
-_ANALYSIS = frozenset({"mister_e", "model", "labels", "conversations", "errors"})
-_CONVERSATION = frozenset({"id", "source", "duration", "utterances", "notes"})
+#: Fields that this package writes of a turn, of a conversation and of an analysis.
+_TURN_FIELDS = frozenset(field.name for field in (*fields(Utterance), *fields(TurnAnalysis)))
+_CONVERSATION_FIELDS = frozenset(
+    field.name for field in (*fields(Conversation), *fields(ConversationAnalysis)) if field.name != "waveform"
+)
+_ANALYSIS_FIELDS = frozenset({"mister_e", "model", "labels", "conversations", "errors"})
 
 
 @dataclass(frozen=True)
@@ -129,28 +132,30 @@ def _json_rows(text: str) -> Iterator[_Row]:
     except ValueError as error:
         raise InputError(f"not JSON that can be read ({error}); check its numbers") from error
     if isinstance(data, dict) and "conversations" in data:
-        _check_fields(data, _ANALYSIS, "the analysis")
+        _check_fields(data, _ANALYSIS_FIELDS, "the analysis")
         conversations = _objects(data["conversations"], "conversations")
         if len(conversations) != 1:
             raise InputError(f"a transcript is one conversation, this analysis has {len(conversations)}")
         data = conversations[0]
     if isinstance(data, dict) and "utterances" in data:
-        _check_fields(data, _CONVERSATION, "the conversation")
+        _check_fields(data, _CONVERSATION_FIELDS, "the conversation")
         utterances = _objects(data["utterances"], "utterances")
-        for number, fields_ in enumerate(utterances, start=1):
-            _check_fields(fields_, _OURS, f"utterance {number}")
-        return (_row(fields_, f"utterance {n}") for n, fields_ in enumerate(utterances, start=1))
+        for number, utterance in enumerate(utterances, start=1):
+            _check_fields(utterance, _TURN_FIELDS, f"utterance {number}")
+        return (
+            _row(utterance, f"utterance {number}") for number, utterance in enumerate(utterances, start=1)
+        )
     if isinstance(data, dict) and "segments" in data:
         data = data["segments"]
     if not isinstance(data, list):
         raise InputError('expected "utterances", "segments" or a list of {"start", "end", "text"}')
     segments = _objects(data, "segments")
-    return (_row(fields_, f"segment {n}") for n, fields_ in enumerate(segments, start=1))
+    return (_row(segment, f"segment {number}") for number, segment in enumerate(segments, start=1))
 
 
 def _check_fields(data: Mapping[str, Any], known: frozenset[str], where: str) -> None:
     """Refuse a field that this package does not write: it may be a misspelt one."""
-    unknown = sorted(set(data) - known - _SPEAKER)
+    unknown = sorted(set(data) - known - _SPEAKER_FIELDS)
     if unknown:
         raise InputError(f"{where}: unknown field {unknown[0]!r}; the fields are {', '.join(sorted(known))}")
 
@@ -195,9 +200,9 @@ def _row(data: Mapping[str, Any], where: str) -> _Row:
         raise InputError(f"{where}: has no field 'text'")
     if not isinstance(text, str | None):
         raise InputError(f"{where}: text is {text!r}, expected a string")
-    id_ = data.get("id")
-    if not isinstance(id_, str | int | None):
-        raise InputError(f"{where}: id is {id_!r}, expected a string")
+    given_id = data.get("id")
+    if not isinstance(given_id, str | int | None):
+        raise InputError(f"{where}: id is {given_id!r}, expected a string")
     channel = data.get("channel")
     if isinstance(channel, str):
         channel = int(channel) if channel.strip().isdecimal() else (channel.strip() or None)
@@ -209,7 +214,7 @@ def _row(data: Mapping[str, Any], where: str) -> _Row:
         " ".join((text or "").split()),
         start,
         end,
-        str(id_) if id_ not in (None, "") else None,
+        str(given_id) if given_id not in (None, "") else None,
         channel,
     )
 

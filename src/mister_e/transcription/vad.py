@@ -1,4 +1,7 @@
-"""Where somebody speaks: one channel cut into turns at its pauses, while it comes in."""
+"""Voice activity detection: one channel cut into turns at its pauses, as it comes in.
+
+Silero's network gives each window of 32 ms a probability of speech; turns follow from those.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,24 @@ from numpy.typing import NDArray
 
 from mister_e.audio.format import LONGEST, SAMPLE_RATE
 
-#: A pause this long (s) ends a turn.
+#: A pause this long (s) ends a turn. Stops and breaths within a sentence are mostly shorter.
 PAUSE = 0.5
 
-#: Sound kept before and after the speech of a turn (s): soft first sounds are recognised late.
+#: Sound kept before and after the speech of a turn (s): more before, for soft first sounds are detected late.
 BEFORE, AFTER = 0.2, 0.1
 
 #: Speech shorter than this (s) is a click, not a turn.
 SHORTEST = 0.2
 
-# Silero judges windows of 512 samples, each with the 64 samples before it; speech begins above
-# the first probability and goes on until it falls below the second (its authors' values).
+# Silero takes windows of 512 samples, each with the 64 samples before it (its input at 16 kHz).
 _WINDOW, _CONTEXT = 512, 64
-_BEGINS, _GOES_ON = 0.5, 0.35
+# Speech begins at the first probability and goes on until it falls below the second: the values of
+# Silero's authors. The gap between the two keeps a soft syllable from ending a turn.
+_ONSET, _OFFSET = 0.5, 0.35
 
-# Windows are judged in groups of one size, whatever the size of the pieces that come in:
+# The network runs on groups of one size, whatever the size of the pieces that come in:
 # so the same sound gives the same numbers to the last bit.
-_GROUP = 64
+_GROUP_WINDOWS = 64
 
 
 def _windows(time: float) -> int:
@@ -68,7 +72,7 @@ class _Silero:
         self._before = np.zeros(_CONTEXT, np.float32)
 
     def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Judge whole windows, `[W * 512]` to `[W]`."""
+        """Classify whole windows: `[W * 512]` samples to `[W]` probabilities."""
         windows = samples.reshape(-1, _WINDOW)
         before = np.concatenate([self._before[None], windows[:-1, -_CONTEXT:]])
         self._before = windows[-1, -_CONTEXT:].copy()
@@ -90,31 +94,31 @@ class TurnCutter:
         self._silero = _Silero()
         self._sound = np.zeros(0, np.float32)  # from sample `_first` of the recording on
         self._first = 0
-        self._judged = 0  # windows judged so far
+        self._done = 0  # windows classified so far
         self._begin: int | None = None  # sample where the present turn begins, with its pad
-        self._voiced: list[float] = []  # probability of each window since then
-        self._free = 0  # no later turn begins before this sample
+        self._probabilities: list[float] = []  # of each window since then
+        self._earliest = 0  # sample before which no later turn begins
 
     @property
     def horizon(self) -> float:
-        """Second before which no turn begins any more."""
+        """Time in seconds before which no turn begins any more."""
         if self._begin is not None:
             return self._begin / SAMPLE_RATE
-        return max(self._free, self._judged * _WINDOW - _BEFORE) / SAMPLE_RATE
+        return max(self._earliest, self._done * _WINDOW - _BEFORE) / SAMPLE_RATE
 
     def push(self, samples: NDArray[np.float32]) -> list[Speech]:
-        """Hear more.
+        """Take more sound.
 
         :param samples: float32 `[N]`, what follows the samples of the call before.
         :return: the turns that ended, in order.
         """
         self._sound = np.concatenate([self._sound, samples])
         turns: list[Speech] = []
-        size = _GROUP * _WINDOW
-        while (begin := self._judged * _WINDOW - self._first) + size <= len(self._sound):
-            turns += self._judge(self._sound[begin : begin + size])
+        size = _GROUP_WINDOWS * _WINDOW
+        while (begin := self._done * _WINDOW - self._first) + size <= len(self._sound):
+            turns += self._advance(self._sound[begin : begin + size])
         keep = min(
-            self._judged * _WINDOW - _BEFORE, self._judged * _WINDOW if self._begin is None else self._begin
+            self._done * _WINDOW - _BEFORE, self._done * _WINDOW if self._begin is None else self._begin
         )
         drop = max(0, keep - self._first)
         self._sound, self._first = self._sound[drop:].copy(), self._first + drop
@@ -126,27 +130,30 @@ class TurnCutter:
         :return: the turns that were not ended.
         """
         length = self._first + len(self._sound)
-        rest = self._sound[self._judged * _WINDOW - self._first :]
+        rest = self._sound[self._done * _WINDOW - self._first :]
         turns: list[Speech] = []
         if len(rest):
-            turns += self._judge(np.pad(rest, (0, -len(rest) % _WINDOW)))
+            turns += self._advance(np.pad(rest, (0, -len(rest) % _WINDOW)))
         if self._begin is not None:
             turns += self._end(length)
         return turns
 
-    def _judge(self, samples: NDArray[np.float32]) -> list[Speech]:
+    def _advance(self, samples: NDArray[np.float32]) -> list[Speech]:
         """Move on by whole windows; return the turns that ended within them."""
         turns: list[Speech] = []
         for probability in self._silero(samples).tolist():
-            if self._begin is None and probability >= _BEGINS:
-                self._begin = max(self._free, self._judged * _WINDOW - _BEFORE)
-                self._voiced = []
-            self._judged += 1
+            if self._begin is None and probability >= _ONSET:
+                self._begin = max(self._earliest, self._done * _WINDOW - _BEFORE)
+                self._probabilities = []
+            self._done += 1
             if self._begin is None:
                 continue
-            self._voiced.append(probability)
-            position = self._judged * _WINDOW
-            if len(self._voiced) >= _PAUSE_WINDOWS and max(self._voiced[-_PAUSE_WINDOWS:]) < _GOES_ON:
+            self._probabilities.append(probability)
+            position = self._done * _WINDOW
+            if (
+                len(self._probabilities) >= _PAUSE_WINDOWS
+                and max(self._probabilities[-_PAUSE_WINDOWS:]) < _OFFSET
+            ):
                 turns += self._end(position)
             elif position + _WINDOW - self._begin > LONGEST * SAMPLE_RATE:
                 turns.append(self._cut())
@@ -156,28 +163,31 @@ class TurnCutter:
         """End the present turn after its last speech, at most at sample `position`."""
         assert self._begin is not None
         begin, self._begin = self._begin, None
-        silent = next((n for n, p in enumerate(reversed(self._voiced)) if p >= _GOES_ON), len(self._voiced))
-        if len(self._voiced) - silent < _SHORTEST_WINDOWS:
+        silent = next(
+            (n for n, value in enumerate(reversed(self._probabilities)) if value >= _OFFSET),
+            len(self._probabilities),
+        )
+        if len(self._probabilities) - silent < _SHORTEST_WINDOWS:
             return []
-        end = min(self._judged * _WINDOW - silent * _WINDOW + _AFTER, position)
-        self._free = end
+        end = min(self._done * _WINDOW - silent * _WINDOW + _AFTER, position)
+        self._earliest = end
         return [self._speech(begin, end)]
 
     def _cut(self) -> Speech:
         """Cut the present turn, now as long as a turn may be, at its longest pause."""
         assert self._begin is not None
         begin = self._begin
-        first = self._judged - len(self._voiced)
-        pause, length = longest_pause([p < _GOES_ON for p in self._voiced])
+        first = self._done - len(self._probabilities)
+        pause, length = longest_pause([value < _OFFSET for value in self._probabilities])
         if not length:
-            # nobody pauses: the least voiced window of the second half
-            half = len(self._voiced) // 2
-            pause, length = half + int(np.argmin(self._voiced[half:])), 1
+            # without a pause: the window of the second half with the lowest probability, as no part gets tiny
+            half = len(self._probabilities) // 2
+            pause, length = half + int(np.argmin(self._probabilities[half:])), 1
         opens, closes = (first + pause) * _WINDOW, (first + pause + length) * _WINDOW
         middle = (opens + closes) // 2
         end = min(opens + _AFTER, middle)
-        self._begin = self._free = max(closes - _BEFORE, middle)
-        self._voiced = self._voiced[pause + length :]
+        self._begin = self._earliest = max(closes - _BEFORE, middle)
+        self._probabilities = self._probabilities[pause + length :]
         return self._speech(begin, end)
 
     def _speech(self, begin: int, end: int) -> Speech:
@@ -193,12 +203,12 @@ def longest_pause(silent: list[bool]) -> tuple[int, int]:
     :return: where it begins and its length; length 0 = there is none.
     """
     best, length, run = 0, 0, 0
-    spoke = False
+    speech_seen = False
     for index, quiet in enumerate(silent):
         if quiet:
             run += 1
             continue
-        if spoke and run and run >= length:
+        if speech_seen and run and run >= length:
             best, length = index - run, run
-        spoke, run = True, 0
+        speech_seen, run = True, 0
     return best, length
