@@ -5,14 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 
+from mister_e.audio.format import SAMPLE_RATE
 from mister_e.corpora import table
 from mister_e.encoders.base import embed
+from mister_e.encoders.registry import new_encoder
 from mister_e.encoders.speech.features import FeaturesConfig, FeaturesEncoder
+from mister_e.encoders.speech.pretrained import SpeechModelConfig
+from mister_e.encoders.speech.whisper import WhisperEncoder, WhisperEncoderConfig
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.encoders.text.encoder import TextEncoder, TextEncoderConfig
 from mister_e.errors import InputError
@@ -170,3 +176,114 @@ def test_a_killed_run_keeps_its_shards(corpus, counted, tmp_path):
     assert 2 <= kept < 4
     EmbeddingStore.create(store, corpus).add(corpus, encoder)
     assert sum(seen) == 4 - kept
+
+
+def write_wav(path, samples):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((samples * 32767).astype(np.int16).tobytes())
+
+
+def spoken(folder, sounds):
+    """Turns of such sounds, each in a file of its own."""
+    folder.mkdir(exist_ok=True)
+    turns = []
+    for sound in sounds:
+        path = folder / f"{len(list(folder.iterdir()))}.wav"
+        write_wav(path, sound)
+        turns.append({"text": "Oh.", "audio": str(path)})
+    return turns
+
+
+def small_corpus(folder, conversations, labels=("sad", "glad")):
+    """A corpus whose splits are the conversations, one after the other; a turn is a row's columns."""
+    rows = [
+        {"split": split, "conversation_id": split, "turn": i, "utterance_id": str(i), "label": labels[0]}
+        | turn
+        for split, turns in zip(("train", "val", "test"), conversations, strict=True)
+        for i, turn in enumerate(turns)
+    ]
+    source = folder / "table.csv"
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(source)
+    return table.prepare(source, folder / "corpus", labels=labels)
+
+
+def stored(folder, corpus, encoder):
+    """The conversations of a store, as another process reads them, and the key of each turn."""
+    store = EmbeddingStore.create(folder / "store", corpus)
+    store.add(corpus, encoder)
+    read = list(EmbeddingStore.load(folder / "store").conversations())
+    conversations = [
+        conversation
+        for split in ("train", "validation", "test")
+        for conversation in corpus.conversations(split)
+    ]
+    return read, conversations, encoder.content_keys(conversations)
+
+
+def test_other_words_of_the_history_are_another_embedding(tmp_path):
+    words = [["Yes.", "Fine."], ["Dogs.", "Fine."], ["Yes.", "Fine."]]
+    corpus = small_corpus(tmp_path, [[{"text": text} for text in talk] for talk in words])
+    torch.manual_seed(0)
+    encoder = TextEncoder.from_base(TextEncoderConfig(base="minilm-l6", embedding_dim=16, history=1)).eval()
+    read, conversations, keys = stored(tmp_path, corpus, encoder)
+    assert len({example.cost for example in encoder.examples(conversations)[1::2]}) == 1  # equal lengths
+    assert keys[1] != keys[3]
+    assert keys[1] == keys[5]
+    expected, _ = embed(encoder, conversations)
+    torch.testing.assert_close(torch.cat([one.text for one in read]), expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(read[0].text[1], read[1].text[1], atol=1e-3)
+
+
+def test_another_turn_of_its_recording_is_another_embedding(tmp_path, voice):
+    sounds = {"a": voice(0.6), "b": voice(0.6, 220.0), "c": voice(0.6, 90.0)}
+    talks = [[sounds[name] for name in talk] for talk in ("ab", "ac", "ab")]
+    corpus = small_corpus(tmp_path, [spoken(tmp_path / "clips", talk) for talk in talks])
+    torch.manual_seed(0)
+    encoder = WhisperEncoder(WhisperEncoderConfig(embedding_dim=16, classes=2)).eval()
+    read, conversations, keys = stored(tmp_path, corpus, encoder)
+    assert keys[0] != keys[2]
+    assert keys[0] == keys[4]
+    assert len(set(keys)) == 4
+    expected, _ = embed(encoder, conversations)
+    torch.testing.assert_close(torch.cat([one.speech for one in read]), expected, atol=1e-4, rtol=0)
+    assert not torch.allclose(read[0].speech[0], read[1].speech[0], atol=1e-3)
+
+
+def test_labels_keep_their_numbers(tmp_path):
+    order = ("sad", "glad", "mad", "calm")  # neither by the alphabet nor by how often they come
+    labels = [["calm", "glad"], ["mad", "mad", "calm"], ["sad", None]]
+    corpus = small_corpus(
+        tmp_path, [[{"text": "Oh.", "label": label} for label in talk] for talk in labels], order
+    )
+    encoder = TextEncoder.from_base(TextEncoderConfig(base="minilm-l6"))
+    read, _, _ = stored(tmp_path, corpus, encoder)
+    assert tuple(EmbeddingStore.load(tmp_path / "store").protocol.labels) == order
+    assert [one.labels.tolist() for one in read] == [[3, 1], [2, 2, 3], [0, -1]]
+
+
+@pytest.mark.parametrize("kind", ["whisper", "speech-model"])
+def test_a_silent_clip_comes_back_without_speech(tmp_path, voice, speech_base, kind):
+    sound, silence = voice(0.6), np.zeros(SAMPLE_RATE, np.float32)
+    talks = [[sound, silence, sound], [sound, silence], [silence]]
+    corpus = small_corpus(tmp_path, [spoken(tmp_path / "clips", talk) for talk in talks])
+    torch.manual_seed(0)
+    if kind == "whisper":
+        encoder = WhisperEncoder(WhisperEncoderConfig(embedding_dim=16, classes=2))
+    else:
+        encoder = new_encoder("speech-model", SpeechModelConfig(base=str(speech_base("wav2vec2"))))
+    read, _, keys = stored(tmp_path, corpus, encoder)
+    assert [one.has_speech.tolist() for one in read] == [[True, False, True], [True, False], [False]]
+    assert None not in keys  # its silence was not known before it was heard
+    for conversation in read:
+        absent = ~conversation.has_speech
+        assert not conversation.speech[absent].any()
+        assert conversation.speech[conversation.has_speech].any(1).all()
+    again = EmbeddingStore.load(tmp_path / "store").add(corpus, encoder)
+    assert [(one.turns, one.computed, one.missing) for one in again.values()] == [
+        (3, 0, 1),
+        (2, 0, 1),
+        (1, 0, 1),
+    ]

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,17 +8,22 @@ from stores import LABELS, SPEECH_DIM, TEXT_DIM, make_store, small_recipe
 
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError, MisterEError
+from mister_e.evaluation.trained_run import check_store
 from mister_e.inference.batch import pad, run
+from mister_e.inference.calibration import temperatures
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
 from mister_e.metrics.classification import weighted_f1
 from mister_e.model import MisterE
 from mister_e.training.losses import LossConfig, mixture_loss
-from mister_e.training.mixture_folder import load_mixture
 from mister_e.training.runtime import seed_everything
-from mister_e.training.settings import MixtureSettings
 from mister_e.training.stage2.data import read_training_data
 from mister_e.training.stage2.run import run_stage2
-from mister_e.training.stage2.task import MixtureTraining, augment
+
+
+def load(run):
+    """The model of a run, without encoders."""
+    return ModelFolder.load(run, encoders=False)
 
 
 def rows(run):
@@ -37,7 +41,7 @@ def test_it_learns_and_keeps_the_best_epoch(store, done):
         run = folder / "run" / f"seed-{seed}"
         result = json.loads((run / "result.json").read_text())
         scores = [row["validation_weighted_f1"] for row in result["history"]]
-        said = predict(load_mixture(run), validation)
+        said = predict(load(run).mixture, validation)
         kept = weighted_f1(said.labels[said.scored], said.logits.argmax(1)[said.scored])
         assert kept == pytest.approx(max(scores)) == pytest.approx(result["validation"]["weighted_f1"])
         assert scores[result["best_epoch"]] == max(scores) > 75
@@ -50,19 +54,22 @@ def test_it_learns_and_keeps_the_best_epoch(store, done):
 
 def test_the_folder_says_all_about_the_model(store, done):
     folder, recipe, _ = done
-    trained = load_mixture(folder / "run" / "seed-1")
-    assert load_mixture(folder / "run" / "seed-1" / "model").facts == trained.facts
-    facts = trained.facts
+    trained = load(folder / "run" / "seed-1")
+    assert load(folder / "run" / "seed-1" / "model").config == trained.config
+    config, training = trained.config, trained.config.training
     assert tuple(trained.labels) == LABELS
-    assert (facts.seed, facts.recipe, facts.selection) == (1, "small", "validation")
-    assert facts.encoders == store.metadata["encoders"]
-    assert trained.protocol == store.protocol
-    assert (trained.model.config.text_dim, trained.model.config.speech_dim) == (TEXT_DIM, SPEECH_DIM)
-    assert facts.train["learning_rate"] == recipe.stage2().train.learning_rate
-    assert not trained.model.training
-    trained.check(store)
-    temperatures = trained.temperatures(predict(trained, list(store.conversations("test")), mode="text-only"))
-    assert (temperatures == trained.calibration.text).all()
+    assert (training["seed"], training["recipe"], training["selection"]) == (1, "small", "validation")
+    assert {name: encoder.model_dump() for name, encoder in config.encoders.items()} == store.metadata[
+        "encoders"
+    ]
+    assert training["protocol"] == store.protocol.to_json()
+    assert training["corpus_sha256"] == store.metadata["corpus_sha256"]
+    assert (config.mixture.text_dim, config.mixture.speech_dim) == (TEXT_DIM, SPEECH_DIM)
+    assert training["train"]["learning_rate"] == recipe.stage2().train.learning_rate
+    assert not trained.mixture.training
+    check_store(trained, store)
+    text_only = predict(trained.mixture, list(store.conversations("test")), mode="text-only")
+    assert (temperatures(trained.calibration, text_only) == trained.calibration.text).all()
 
 
 def test_only_train_and_validation_are_read(store, tmp_path, monkeypatch):
@@ -87,23 +94,68 @@ def test_the_same_seed_gives_the_same_run(store, done, tmp_path):
     assert rows(tmp_path / "again" / "seed-1") == rows(folder / "run" / "seed-1")
 
 
-def test_the_first_loss_is_that_of_plain_code(store, tmp_path):
+#: Without dropout, so that a loss can be computed twice.
+NO_DROPOUT = ("mixture.model.dropout=0", "mixture.model.head_dropout=0")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {},
+        {"gamma": 2.5},
+        {"contrastive": 1.0, "temperature": 0.3},
+        {"consistency": 3.0},
+        {"label_smoothing": 0.2},
+        {"class_weights": [0.2, 3.0, 1.0]},
+    ],
+    ids=lambda loss: next(iter(loss), "as it is"),
+)
+def test_the_first_loss_is_that_of_plain_code(store, tmp_path, loss):
     recipe = small_recipe(
         tmp_path,
         "mixture.train.batch_size=100",
         "mixture.train.epochs=1",
-        "mixture.model.dropout=0",
-        "mixture.model.head_dropout=0",
+        *NO_DROPOUT,
+        *(f"mixture.loss.{name}={value}" for name, value in loss.items()),
     )
     run_stage2(recipe, store, tmp_path / "run", seeds=[0])
     data = read_training_data(store, recipe)
     seed_everything(0)
     mixture = MisterE(data.config)
     batch = pad(list(store.conversations("train")))
-    loss = mixture_loss(
-        run(mixture, batch), batch.labels, mask=batch.mask, weights=LossConfig(gamma=1.0, contrastive=0.1)
-    )
-    assert rows(tmp_path / "run" / "seed-0")[0]["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    plain = LossConfig(**{"gamma": 1.0, "contrastive": 0.1, **loss})
+    value = mixture_loss(run(mixture, batch), batch.labels, mask=batch.mask, weights=plain).item()
+    assert rows(tmp_path / "run" / "seed-0")[0]["loss"] == pytest.approx(value, rel=1e-5)
+    if loss:
+        other = mixture_loss(
+            run(mixture, batch),
+            batch.labels,
+            mask=batch.mask,
+            weights=LossConfig(gamma=1.0, contrastive=0.1),
+        )
+        assert other.item() != pytest.approx(value, rel=1e-3)
+
+
+@pytest.mark.parametrize("class_weights", ["null", "balanced", "[0.1, 5, 1]"])
+def test_accumulated_batches_are_one_big_batch(store, tmp_path, class_weights):
+    first = []
+    for name, changes in (
+        ("whole", ["batch_size=100"]),
+        ("parts", ["batch_size=5", "gradient_accumulation=3"]),  # 5, 5 and 2 conversations of 3 to 9 turns
+    ):
+        recipe = small_recipe(
+            tmp_path,
+            *NO_DROPOUT,
+            "mixture.loss.contrastive=0",  # its pairs are those within a batch
+            "mixture.loss.consistency=0",  # a mean over turns, whatever their labels weigh
+            f"mixture.loss.class_weights={class_weights}",
+            "mixture.train.epochs=1",
+            *(f"mixture.train.{change}" for change in changes),
+        )
+        run_stage2(recipe, store, tmp_path / name, seeds=[0])
+        first.append(rows(tmp_path / name / "seed-0")[0])
+    assert first[0]["loss"] == pytest.approx(first[1]["loss"], rel=1e-5)
+    assert first[0]["gradient_norm"] == pytest.approx(first[1]["gradient_norm"], rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -119,75 +171,101 @@ def test_other_ways_of_training_train(store, tmp_path, change):
     assert run_stage2(recipe, store, tmp_path / "run", seeds=[0])["validation_weighted_f1"]["mean"] > 50
 
 
-def test_the_average_is_what_is_validated_and_kept(store, tmp_path):
-    # the mean of one epoch's end is that end, so that only later epochs differ
-    kept = {}
-    for name, changes in (("one", {"epochs": 1, "average_from": 0}), ("last", {"epochs": 1})):
-        recipe = small_recipe(
-            tmp_path, *(f"mixture.train.{field}={value}" for field, value in changes.items())
-        )
-        run_stage2(recipe, store, tmp_path / name, seeds=[0])
-        kept[name] = load_mixture(tmp_path / name / "seed-0").model.state_dict()
-    torch.testing.assert_close(kept["one"], kept["last"])
+class StepWeights:
+    """As a progress hook: the weights after each step, from the checkpoints of a run that writes them all."""
 
-    recipe = small_recipe(tmp_path, "mixture.train.average_from=0", "mixture.train.checkpoint_every=1")
-    run_stage2(recipe, store, tmp_path / "mean", seeds=[0])
-    (checkpoint,) = (tmp_path / "mean" / "seed-0" / "checkpoint").iterdir()
-    mean, end = (load_file(checkpoint / f"{name}.safetensors") for name in ("average", "weights"))
-    for name, value in mean.items():
-        torch.testing.assert_close(value, (kept["last"][name] + end[name]) / 2)
+    def __init__(self, run):
+        self.run, self.found = run, {}
 
+    def __call__(self, stage="", done=0, total=0):
+        for checkpoint in (self.run / "checkpoint").glob("step-*"):
+            step = int(checkpoint.name.split("-")[1])
+            self.found.setdefault(step, load_file(checkpoint / "weights.safetensors"))
 
-# what is shown
+    def after(self):
+        """Weights after each step, once the run is over."""
+        self()
+        assert sorted(self.found) == list(range(1, len(self.found) + 1))
+        return [self.found[step] for step in sorted(self.found)]
 
 
-def test_variations_take_what_they_may(store):
-    talks = list(store.conversations("train")) * 40
-    settings = MixtureSettings(drop_text=0.3, drop_speech=0.2, prefixes=0.5)
-    random = np.random.default_rng(0)
-    shown = [augment(one, settings, random) for one in talks]
-    text = torch.cat([one.has_text for one in shown]).float().mean().item()
-    speech = torch.cat([one.has_speech for one in shown]).float().mean().item()
-    # a turn that would lose both keeps either: 0.06 of them
-    assert 1 - text == pytest.approx(0.3 - 0.03, abs=0.03)
-    assert 1 - speech == pytest.approx(0.2 - 0.03, abs=0.03)
-    assert all((one.has_text | one.has_speech).all() for one in shown)
-    cut = [len(now) < len(before) for now, before in zip(shown, talks, strict=True)]
-    assert 0.3 < np.mean(cut) < 0.5
-    for now, before in zip(shown, talks, strict=True):
-        assert now.ids == before.ids[: len(now)]
-        assert torch.equal(now.text, before.text[: len(now)])
+def averages(steps, per_epoch, ema=None, average_from=None):
+    """What is to be validated at the end of each epoch, by the formulas."""
+    if average_from is not None:
+        ends = steps[per_epoch - 1 :: per_epoch]
+        return [
+            {name: torch.stack([e[name] for e in ends[min(average_from, i) : i + 1]]).mean(0) for name in end}
+            if i >= average_from
+            else end
+            for i, end in enumerate(ends)
+        ]
+    mean = steps[0]
+    found = []
+    for step, weights in enumerate(steps):
+        decay = min(ema, (1 + step) / (10 + step)) if step else 0.0
+        mean = {name: decay * mean[name] + (1 - decay) * value for name, value in weights.items()}
+        if (step + 1) % per_epoch == 0:
+            found.append(mean)
+    return found
 
 
-def test_whole_conversations_lose_one_modality(store):
-    talks = list(store.conversations("train")) * 20
-    random = np.random.default_rng(0)
-    shown = [augment(one, MixtureSettings(drop_conversation=0.5), random) for one in talks]
-    kinds = [(bool(one.has_text.any()), bool(one.has_speech.any())) for one in shown]
-    assert kinds.count((True, True)) / len(kinds) == pytest.approx(0.5, abs=0.1)
-    assert kinds.count((True, False)) / len(kinds) == pytest.approx(0.25, abs=0.1)
-    assert all(one.has_text.all() or not one.has_text.any() for one in shown)
-
-
-def test_what_is_drawn_does_not_depend_on_the_process(store, tmp_path):
-    recipe = small_recipe(tmp_path, "mixture.train.drop_text=0.5")
-    data = read_training_data(store, recipe)
-    task = MixtureTraining(
-        MisterE(data.config).eval(), data, recipe.stage2().train, LossConfig(contrastive=0)
+@pytest.mark.parametrize("average", [{"ema": 0.9}, {"average_from": 0}], ids=["ema", "average_from"])
+def test_the_average_is_what_is_validated_and_kept(store, tmp_path, average):
+    recipe = small_recipe(
+        tmp_path,
+        "mixture.train.epochs=5",
+        "mixture.train.checkpoint_every=1",
+        "mixture.train.learning_rate=3e-2",
+        *(f"mixture.train.{name}={value}" for name, value in average.items()),
     )
-    task.model.eval()
-    losses = [task.loss(task.model, [2, 5], "cpu", (0, 7, 0, process)).item() for process in (0, 1)]
-    assert losses[0] == losses[1] != task.loss(task.model, [2, 5], "cpu", (0, 8, 0, 0)).item()
+    folder = tmp_path / "run" / "seed-0"
+    hook = StepWeights(folder)
+    run_stage2(recipe, store, tmp_path / "run", seeds=[0], progress=hook)
+    result = json.loads((folder / "result.json").read_text())
+    history = result["history"]
+    assert [row for row in rows(folder) if "step" not in row] == history
+    steps = hook.after()
+    per_epoch = len(steps) // len(history)
+    trained, validation = load(folder), list(store.conversations("validation"))
+
+    def score(weights):
+        trained.mixture.load_state_dict(weights)
+        said = predict(trained.mixture, validation)
+        return weighted_f1(said.labels[said.scored], said.logits.argmax(1)[said.scored])
+
+    kept = {name: value.clone() for name, value in trained.mixture.state_dict().items()}
+    wanted = averages(steps, per_epoch, **average)
+    ends = steps[per_epoch - 1 :: per_epoch]
+    best = result["best_epoch"]
+    for name, value in wanted[best].items():
+        torch.testing.assert_close(kept[name], value, atol=1e-5, rtol=1e-4)
+    assert not all(torch.allclose(kept[name], ends[best][name], atol=1e-3) for name in kept)
+    scores = [score(weights) for weights in wanted]
+    assert [row["validation_weighted_f1"] for row in history] == pytest.approx(scores)
+    assert scores != pytest.approx([score(weights) for weights in ends])  # the average tells them apart
+    assert result["validation"]["weighted_f1"] == pytest.approx(scores[best])
 
 
-def test_class_weights():
-    counts = np.array([6, 3, 1])
-    balanced = LossConfig(class_weights="balanced").resolve(counts).class_weights
-    assert balanced == pytest.approx((10 / 18, 10 / 9, 10 / 3))
-    assert LossConfig().resolve(counts) == LossConfig()
-    assert LossConfig().resolve(np.array([6, 0, 1])).class_weights == (1.0, 0.0, 1.0)
-    with pytest.raises(InputError, match="class_weights: 2 weights, but there are 3 classes"):
-        LossConfig(class_weights=(1, 2)).resolve(counts)
+def test_the_best_epoch_before_a_kill_is_kept_after_resuming(store, tmp_path):
+    # steps so long that the mixture forgets what it knew
+    recipe = small_recipe(tmp_path, "mixture.train.epochs=6", "mixture.train.learning_rate=0.1")
+    run_stage2(recipe, store, tmp_path / "whole", seeds=[0])
+    whole = json.loads((tmp_path / "whole" / "seed-0" / "result.json").read_text())
+    per_epoch = len([row for row in rows(tmp_path / "whole" / "seed-0") if "step" in row]) // 6
+    best = whole["best_epoch"]
+    assert best <= 3  # an epoch lies between the best one and the kill
+
+    def kill(stage, step, total):
+        if step == (best + 2) * per_epoch + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage2(recipe, store, tmp_path / "killed", seeds=[0], progress=kill)
+    run_stage2(recipe, store, tmp_path / "killed", seeds=[0])
+    killed = json.loads((tmp_path / "killed" / "seed-0" / "result.json").read_text())
+    assert (killed["best_epoch"], killed["history"]) == (best, whole["history"])
+    one, two = (load(tmp_path / name / "seed-0").mixture.state_dict() for name in ("whole", "killed"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 # bad input
@@ -261,7 +339,7 @@ def test_turns_without_anything_and_empty_conversations_are_left_out(tmp_path):
     assert {len(one) for one in data.train} == {6}
     assert "train-1" not in {one.id for one in data.train}
     run_stage2(recipe, store, tmp_path / "run", seeds=[0])
-    assert len(predict(load_mixture(tmp_path / "run" / "seed-0"), data.validation)) == 8 * 7
+    assert len(predict(load(tmp_path / "run" / "seed-0").mixture, data.validation)) == 8 * 7
 
 
 TEXT = "text={kind: text, encoder: {base: %s}}"
@@ -292,8 +370,8 @@ def test_a_store_of_one_modality_has_one_expert(tmp_path):
         read_training_data(store, small_recipe(tmp_path))
     recipe = small_recipe(tmp_path, "mixture.model.experts=[text]", "mixture.train.epochs=4")
     assert run_stage2(recipe, store, tmp_path / "run", seeds=[0])["validation_weighted_f1"]["mean"] > 50
-    trained = load_mixture(tmp_path / "run" / "seed-0")
-    assert not any("speech" in name for name, _ in trained.model.named_parameters())
+    trained = load(tmp_path / "run" / "seed-0")
+    assert not any("speech" in name for name, _ in trained.mixture.named_parameters())
 
 
 def test_a_recipe_without_a_mixture_is_refused(store, tmp_path):
@@ -306,14 +384,3 @@ def test_a_loss_that_is_no_number_is_told(store, tmp_path):
     recipe = small_recipe(tmp_path, "mixture.train.learning_rate=1e30", "mixture.train.max_grad_norm=1e30")
     with pytest.raises(MisterEError, match=r"the loss is .*; lower `learning_rate`"):
         run_stage2(recipe, store, tmp_path / "run", seeds=[0])
-
-
-def test_a_conversation_may_lack_labels(store, tmp_path):
-    recipe = small_recipe(tmp_path)
-    data = read_training_data(store, recipe)
-    bare = replace(data.train[0], labels=torch.full_like(data.train[0].labels, -1))
-    task = MixtureTraining(
-        MisterE(data.config), replace(data, train=[bare, data.train[1]]), recipe.stage2().train, LossConfig()
-    )
-    assert task.batch_weight([0]) == 0
-    assert task.batch_weight([0, 1]) == len(data.train[1])
