@@ -142,7 +142,7 @@ def _write_clips(clips: Path, split: str, turns: list[Turn], how: Quirks) -> Non
     for turn in turns:
         if turn.seconds is not None:
             write_clip(clips / f"dia{turn.dialogue}_utt{turn.utterance}.mp4", turn.seconds)
-    for _, dialogue, utterance in (one for one in how.extra if one[0] == split):
+    for _, dialogue, utterance in (clip for clip in how.extra if clip[0] == split):
         write_clip(clips / f"dia{dialogue}_utt{utterance}.mp4", 0.3)
     if split == "train":
         (clips / "dia125_utt3.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(200))

@@ -53,13 +53,13 @@ def write(root: Path, validation: str, test: str) -> Path:
     for video, segments in videos.items():
         transcript = release / "Transcript" / "Segmented" / f"{video}.annotprocessed"
         transcript.parent.mkdir(parents=True, exist_ok=True)
-        said = [f"{one.number}_DELIM_{one.text}" for one in segments if one.text is not None]
-        transcript.write_text("\n".join(["", *said, "99_DELIM_A SEGMENT THAT NOBODY SCORED", ""]))
-        for one in segments:
-            lines.append(f"{one.start},{one.end},{video},{one.number},{one.score}")
-            if one.clip:
-                clip = release / "Audio" / "WAV_16000" / "Segmented" / f"{video}_{one.number}.wav"
-                tone(clip, one.end - one.start, 180 + 7 * one.number)
+        words = [f"{segment.number}_DELIM_{segment.text}" for segment in segments if segment.text is not None]
+        transcript.write_text("\n".join(["", *words, "99_DELIM_A SEGMENT THAT NOBODY SCORED", ""]))
+        for segment in segments:
+            lines.append(f"{segment.start},{segment.end},{video},{segment.number},{segment.score}")
+            if segment.clip:
+                clip = release / "Audio" / "WAV_16000" / "Segmented" / f"{video}_{segment.number}.wav"
+                tone(clip, segment.end - segment.start, 180 + 7 * segment.number)
     labels = release / "Labels"
     labels.mkdir()
     (labels / "OpinionLevelSentiment.csv").write_bytes("\r\n".join([*lines, ""]).encode())

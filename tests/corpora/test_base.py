@@ -154,7 +154,7 @@ def test_a_corpus_that_was_extracted_can_be_moved(tmp_path):
 
 
 def test_ids_of_any_kind_make_files_inside_the_folder(tmp_path):
-    (audio,) = [one.audio for one in clips(tmp_path / "src", 1)]
+    (audio,) = [row.audio for row in clips(tmp_path / "src", 1)]
     names = ["../../up", "a/b", "a%2Fb", ".hidden", "zażółć", "x" * 300, "x" * 299 + "y"]
     rows = [replace(row(name, audio=audio), utterance_id=name) for name in names]
     corpus = prepare(tmp_path / "src", tmp_path / "out", rows, audio="wav")

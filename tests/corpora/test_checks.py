@@ -149,7 +149,8 @@ def test_a_label_that_a_split_lacks(damaged, sound):
     metadata = about(sound)
     metadata["protocol"]["labels"] = [*LABELS, "awe"]
     metadata["counts"] = {
-        split: one | {"labels": one["labels"] | {"awe": 0}} for split, one in metadata["counts"].items()
+        split: counted | {"labels": counted["labels"] | {"awe": 0}}
+        for split, counted in metadata["counts"].items()
     }
     corpus = write(damaged().folder, sound.table, metadata)
     findings = checks.run_checks(Evidence(corpus)).findings
@@ -277,7 +278,8 @@ def test_melds_bad_clips_are_known_by_name(tmp_path):
     )
     metadata = about(corpus) | {"counts": counts(used, corpus.protocol, [])}
     findings = checks.run_checks(Evidence(write(tmp_path / "used", used, metadata))).findings
-    assert [one.rows for one in findings if one.code == "meld-clip-used"] == [("test_dia38_utt4",)]
+    used_clips = [finding.rows for finding in findings if finding.code == "meld-clip-used"]
+    assert used_clips == [("test_dia38_utt4",)]
 
 
 def test_iemocaps_traps_are_known_by_name(tmp_path):

@@ -18,7 +18,7 @@ OWN = {"a": "test", "b": "train", "c": "validation"}
 def test_it_replaces_the_protocols_split_and_counts(tmp_path):
     protocol = replace(TOY, expected={"train": 99})
     corpus = prepare(tmp_path / "src", tmp_path / "out", ROWS, protocol, splits=OWN, counts=True)
-    assert {one.id: split for split in corpus.counts for one in corpus.conversations(split)} == OWN
+    assert {dialogue.id: split for split in corpus.counts for dialogue in corpus.conversations(split)} == OWN
     assert corpus.metadata["split_by"] == "user"
     assert corpus.protocol.name == "TOY-2, own split"
     assert "counts-split" not in {

@@ -141,7 +141,7 @@ def test_splits_are_made_of_whole_conversations(tmp_path):
     sizes = {name: split["conversations"] for name, split in corpus.counts.items()}
     assert sizes == {"train": 40, "validation": 5, "test": 5}
     shuffled = prepare(tmp_path, data.sample(fraction=1, shuffle=True, seed=3), seed=1)
-    of = [dict(one.table.select("conversation", "split").iter_rows()) for one in (corpus, shuffled)]
+    of = [dict(prepared.table.select("conversation", "split").iter_rows()) for prepared in (corpus, shuffled)]
     assert of[0] == of[1]
     other = prepare(tmp_path, data, seed=2)
     assert dict(other.table.select("conversation", "split").iter_rows()) != of[0]
@@ -150,7 +150,7 @@ def test_splits_are_made_of_whole_conversations(tmp_path):
 def test_without_validation_a_tenth_of_train_becomes_it(tmp_path):
     split = ["test" if n // 3 < 5 else "train" for n in range(75)]
     corpus = prepare(tmp_path, frame(25, 3, split=split))
-    sizes = {name: one["conversations"] for name, one in corpus.counts.items()}
+    sizes = {name: counted["conversations"] for name, counted in corpus.counts.items()}
     assert sizes == {"train": 18, "validation": 2, "test": 5}
     assert set(corpus.table.filter(pl.col("split") == "test")["conversation"]) == {f"c{n}" for n in range(5)}
 
@@ -337,28 +337,28 @@ def test_meld_as_a_table_has_its_counts(tables, tmp_path):
     from mister_e.corpora.releases import meld
 
     corpus = table.prepare(tables / "meld.csv", tmp_path / "out", features=["avg_*", "pitch_*"])
-    assert {split: one["utterances"] for split, one in corpus.counts.items()} == {
+    assert {split: counted["utterances"] for split, counted in corpus.counts.items()} == {
         "train": 9989,
         "validation": 1109,
         "test": 2610,
     }
-    assert [one["conversations"] for one in corpus.counts.values()] == [1038, 114, 280]
+    assert [counted["conversations"] for counted in corpus.counts.values()] == [1038, 114, 280]
     protocol = meld.PROTOCOLS["MELD-7"]
-    assert {split: one["labels"] for split, one in corpus.counts.items()} == protocol.expected_labels
+    assert {split: counted["labels"] for split, counted in corpus.counts.items()} == protocol.expected_labels
     three = table.prepare(tables / "meld.csv", tmp_path / "3", columns={"label": "sentiment"})
     expected = meld.PROTOCOLS["MELD-3"].expected_labels
-    assert {split: one["labels"] for split, one in three.counts.items()} == expected
+    assert {split: counted["labels"] for split, counted in three.counts.items()} == expected
     assert max(len(conversation) for conversation in corpus.conversations()) == 33
 
 
 def test_iemocap_and_mosi_as_tables_have_their_counts(tables, tmp_path):
     six = table.prepare(tables / "iemocap.csv", tmp_path / "6")
-    assert [one["utterances"] for one in six.counts.values()] == [5163, 647, 1623]
+    assert [counted["utterances"] for counted in six.counts.values()] == [5163, 647, 1623]
     expected = {"hap": 144, "sad": 245, "neu": 384, "ang": 170, "exc": 299, "fru": 381}
     assert six.counts["test"]["labels"] == expected
     four = table.prepare(tables / "iemocap.csv", tmp_path / "4", columns={"label": "label4"})
     assert len(four) == len(six)  # the others stay as context
-    assert sum(one["labelled"] for one in four.counts.values()) < len(four)
+    assert sum(counted["labelled"] for counted in four.counts.values()) < len(four)
     mosi = table.prepare(tables / "mosi.csv", tmp_path / "2", features=["cov*"])
-    assert [one["utterances"] for one in mosi.counts.values()] == [1284, 229, 686]
+    assert [counted["utterances"] for counted in mosi.counts.values()] == [1284, 229, 686]
     assert len(mosi.metadata["features"]) == 73
