@@ -185,6 +185,8 @@ def test_quiet_leaves_stderr_empty(run, chat, tmp_path):
     assert run("analyze", chat, "--quiet", "-o", tmp_path / "out.json").stderr == ""
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_ctrl_c_midway_leaves_no_output(recording, tmp_path):
     # the signal comes with the first progress of real work, wherever that is
     script = (
@@ -207,6 +209,8 @@ def test_ctrl_c_midway_leaves_no_output(recording, tmp_path):
     "module", ["typer", "mister_e.analysis.result", "mister_e.cli.verbs.analyze", "torch"]
 )
 @pytest.mark.parametrize("entry", ["from mister_e.cli import main; main()", MODULE])
+@pytest.mark.posix
+@pytest.mark.slow
 def test_ctrl_c_during_the_imports_shows_no_traceback(chat, entry, module):
     script = (
         "import sys\n"

@@ -125,6 +125,7 @@ def test_no_input_is_overwritten(tmp_path):
 
 @pytest.mark.parametrize("given", ["{calls}/chat.srt", "../calls/chat.srt", "{work}/input.srt"])
 @pytest.mark.parametrize("out", ["../calls/chat.srt", "link.srt", "{calls}/../calls/chat.srt", "../calls/"])
+@pytest.mark.posix
 def test_no_input_is_overwritten_from_another_folder(run, chat, tmp_path, monkeypatch, given, out):
     calls, work = tmp_path / "calls", tmp_path / "work"
     calls.mkdir()
@@ -144,6 +145,7 @@ def test_no_input_is_overwritten_from_another_folder(run, chat, tmp_path, monkey
     assert (work / "link.srt").is_symlink()
 
 
+@pytest.mark.posix
 def test_no_transcript_of_a_recording_is_overwritten_from_another_folder(run, tmp_path, monkeypatch):
     calls, work = tmp_path / "calls", tmp_path / "work"
     calls.mkdir()
@@ -166,6 +168,7 @@ def test_two_outputs_have_two_places(tmp_path):
         assert str(caught.value) == "two outputs go to the same place: give each -o a place of its own"
 
 
+@pytest.mark.posix
 def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path):
     with pytest.raises(InputError) as caught:
         choose([f"{tmp_path}/none/out.json"], None, CALL)
@@ -181,6 +184,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["out.json", "results/", "."])
+@pytest.mark.posix
 def test_a_read_only_folder_is_found_before_the_work(tmp_path, place):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
@@ -249,6 +253,8 @@ def test_a_full_disk_is_told_by_the_file_and_the_other_outputs_are_tried(analysi
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+@pytest.mark.posix
+@pytest.mark.slow
 def test_a_full_device_is_told_in_one_line(run, chat):
     result = run("analyze", chat, "-o", "/dev/full", "--format", "json")
     assert result.exit_code == 2
@@ -264,6 +270,7 @@ def test_a_full_device_is_told_in_one_line(run, chat):
     )
 
 
+@pytest.mark.posix
 def test_a_pipe_is_written_to_and_stays_a_pipe(analysis, tmp_path):
     pipe = tmp_path / "pipe.json"
     os.mkfifo(pipe)
@@ -278,6 +285,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(analysis, tmp_path):
     assert list(tmp_path.iterdir()) == [pipe]
 
 
+@pytest.mark.posix
 def test_a_link_stays_one_and_its_file_is_replaced(analysis, tmp_path):
     real, link = tmp_path / "disk" / "real.json", tmp_path / "latest.json"
     real.parent.mkdir()
@@ -299,6 +307,7 @@ def test_a_table_in_a_file_has_no_colours(analysis, tmp_path, monkeypatch):
     assert "\x1b" not in out.read_text()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error():
     script = "from mister_e.cli.outputs import to_stdout\nfor _ in range(9): to_stdout('x' * 99_999)"
     process = subprocess.Popen(

@@ -162,6 +162,8 @@ EmbeddingStore.create(Path(sys.argv[2]), corpus).add(corpus, encoder, shard=1, p
 """
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_a_killed_run_keeps_its_shards(corpus, counted, tmp_path):
     encoder, seen = counted
     script, store = tmp_path / "slow.py", tmp_path / "store"

@@ -25,6 +25,8 @@ from mister_e.evaluation.baselines.networks import BcLstm, Mlp, Settings, TurnTr
 from mister_e.inference.calibration import fit_temperature
 from mister_e.labels import LabelSet
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = (Mlp, BcLstm, TurnTransformer)
 SHORT = Settings(epochs=6, patience=3, batch_size=4)
 

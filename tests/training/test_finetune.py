@@ -20,6 +20,8 @@ from mister_e.training.settings import FinetuneSettings
 from mister_e.training.stage1.classify import classify, positions_of
 from mister_e.training.stage1.task import adamw, class_weights, finetune
 
+pytestmark = pytest.mark.slow
+
 LABELS = LabelSet(["sad", "glad"])
 GLAD, SAD = (
     ("so happy and glad", "wonderful joy", "what a lovely day"),

@@ -15,6 +15,8 @@ from mister_e.inference.predict import predict
 from mister_e.training.runs import first_difference
 from mister_e.training.stage2.run import run_stage2
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(done):

@@ -33,6 +33,8 @@ from mister_e.training.stage2.pairing import VoiceStores
 from mister_e.training.stage2.run import run_stage2
 from mister_e.training.stage2.task import MixtureTraining
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from pathlib import Path

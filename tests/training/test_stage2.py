@@ -20,6 +20,8 @@ from mister_e.training.runtime import seed_everything
 from mister_e.training.stage2.data import read_training_data
 from mister_e.training.stage2.run import run_stage2
 
+pytestmark = pytest.mark.slow
+
 
 def load(run):
     """The model of a run, without encoders."""
