@@ -1,4 +1,4 @@
-"""What a person says: turns, and the conversation they make."""
+"""Clips, utterances (turns) and conversations: what is analysed, embedded and trained on."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _STRICT: ConfigDict = {"extra": "forbid", "strict": True, "arbitrary_types_allow
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Audio of a turn: samples at hand, or the file to take them from.
+    """Audio of a turn: its samples, or where they are in a recording.
 
-    :param source: path of a recording; None where only samples are at hand.
+    :param source: path of a recording; None where only samples are known.
     :param start: first second inside the recording.
     :param end: last second inside the recording; None = to its end.
     :param channel: channel of the recording, 0-based; None = the mean of all.

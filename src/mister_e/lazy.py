@@ -1,4 +1,4 @@
-"""Names that a package offers, imported when they are first asked for: torch and polars take their time."""
+"""Lazy imports of a package's public names: torch and polars take their time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from importlib import import_module
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     """Make the `__getattr__` of a package.
 
     :param package: its `__name__`.
-    :param homes: public name to the module, below the package, that defines it; a module's own name maps
+    :param modules: public name to the module, below the package, that defines it; a module's own name maps
         to itself.
     :return: finds a name, or raises `AttributeError`.
     """
 
     def find(name: str) -> Any:
-        if name not in homes:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(f"{package}.{homes[name]}")
-        return module if homes[name].rpartition(".")[2] == name else getattr(module, name)
+        module = import_module(f"{package}.{modules[name]}")
+        return module if modules[name].rpartition(".")[2] == name else getattr(module, name)
 
     return find

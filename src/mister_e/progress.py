@@ -1,4 +1,4 @@
-"""How the library says how far it is, without printing."""
+"""The progress hook: the library tells how far it is, and never prints."""
 
 from __future__ import annotations
 

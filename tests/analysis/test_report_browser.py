@@ -148,7 +148,7 @@ def test_the_word_uncertain_is_seen_beside_the_emotion_and_the_bar_is_hollow(
     assert page.get_by_text("2 of 14 turns uncertain").is_visible()
     bars = page.locator(".timeline a > rect")
     dashed = "bars => bars.map(bar => getComputedStyle(bar).strokeDasharray !== 'none')"
-    assert [i for i, one in enumerate(bars.evaluate_all(dashed), start=1) if one] == [4, 10]
+    assert [i for i, is_dashed in enumerate(bars.evaluate_all(dashed), start=1) if is_dashed] == [4, 10]
     letter = page.locator(".timeline a").nth(9).locator("text").bounding_box()
     bar = bars.nth(9).bounding_box()
     assert bar["x"] <= letter["x"] + letter["width"] / 2 <= bar["x"] + bar["width"]

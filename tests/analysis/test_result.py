@@ -82,12 +82,12 @@ def test_uncertain_turns_survive_and_every_format_tells_them():
 
 def test_json_of_a_version_without_uncertainty_is_read():
     data = json.loads(analysis(call()).to_json())
-    for one in data["conversations"][0]["utterances"]:
-        del one["uncertain"]
+    for utterance in data["conversations"][0]["utterances"]:
+        del utterance["uncertain"]
     read = Analysis.from_json(json.dumps(data))
     assert read == analysis(call())
     assert read.uncertain_below is None
-    assert not any(one.uncertain for one in read)
+    assert not any(each.uncertain for each in read)
 
 
 @pytest.mark.parametrize("limit", ["0.4", None, True])
@@ -156,7 +156,7 @@ def test_json_of_another_layout_names_the_field(path, value, message):
 
 def test_iterating_goes_over_all_turns():
     whole = analysis(call(), call("other"))
-    assert [one.id for one in whole] == ["t1", "t2", "t1", "t2"]
+    assert [each.id for each in whole] == ["t1", "t2", "t1", "t2"]
     assert len(whole) == 4
     assert next(iter(whole)).trusted == "text"
 
@@ -213,13 +213,14 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert path.read_text() == "first"
-    assert [one.name for one in tmp_path.iterdir()] == ["out.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
     with pytest.raises(InputError, match="is a folder"):
         write_text(tmp_path, "x")
     with pytest.raises(InputError, match="does not exist"):
         write_text(tmp_path / "no" / "out.txt", "x")
 
 
+@pytest.mark.posix
 def test_a_pipe_is_written_to_and_never_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -233,6 +234,7 @@ def test_a_pipe_is_written_to_and_never_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == [pipe]
 
 
+@pytest.mark.posix
 def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
     real, link = tmp_path / "disk" / "real.txt", tmp_path / "link.txt"
     real.parent.mkdir()

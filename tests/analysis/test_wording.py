@@ -1,6 +1,6 @@
 import pytest
 
-from mister_e.analysis.wording import marked, meaning
+from mister_e.analysis.wording import explain_uncertainty, marked
 
 
 def test_the_emotion_stays_and_the_mark_is_a_letter():
@@ -19,4 +19,4 @@ def test_the_emotion_stays_and_the_mark_is_a_letter():
     ],
 )
 def test_the_meaning_promises_no_more_than_calibration_does(limit, words):
-    assert meaning(limit) == words
+    assert explain_uncertainty(limit) == words

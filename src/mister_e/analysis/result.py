@@ -1,4 +1,4 @@
-"""What a model says about conversations: per turn an emotion, how sure, and which expert it trusted."""
+"""The result of an analysis, and its text in every format."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TURN_COLUMNS = ("id", "start", "end", "channel", "text", "emotion", "confidence
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything one run says: conversations judged, inputs that failed, and by which model.
+    """The result of a run: conversations, inputs that failed, and the model.
 
     :param version: version of mister-e.
     :param model: identity of the model: `name` and what its folder says of itself.
-    :param labels: the emotions it can tell.
-    :param conversations: one result a readable input.
+    :param labels: the emotions that the model can tell.
+    :param conversations: the results of the inputs that could be read, in the order given.
     :param errors: the inputs that could not be analysed.
     """
 

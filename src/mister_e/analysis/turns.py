@@ -1,4 +1,4 @@
-"""What a model says about the turns of conversations, one dataclass a noun."""
+"""Results for turns, for conversations and for inputs that failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class TurnAnalysis:
-    """What the model says about one turn.
+    """The result for one turn.
 
     :param id: the utterance's id.
     :param start: seconds from the start of the recording, or None.
@@ -23,7 +23,7 @@ class TurnAnalysis:
     :param emotion: the label with the highest score.
     :param confidence: the calibrated score of that label, 0 to 1.
     :param scores: calibrated probability of each label; they sum to 1.
-    :param experts: probabilities of each expert; None for an expert that had nothing to judge.
+    :param experts: probabilities of each expert; None for an expert without input.
     :param gate: weight of each expert; they sum to 1, exactly 0 for an expert that is None. All are 0 if the
         model weighs no experts.
     :param missing: the modalities that this turn lacks, of "speech" and "text".
@@ -68,7 +68,7 @@ class TurnAnalysis:
 
 @dataclass(frozen=True)
 class ConversationAnalysis:
-    """The turns of one conversation, judged.
+    """The result for one conversation.
 
     :param id: name of the conversation, unique within an analysis.
     :param source: path of the recording or transcript, or None.

@@ -1,4 +1,4 @@
-"""How a turn that is too unsure to lean on is marked and explained, everywhere alike and without colours."""
+"""Wording that every format for people shares: uncertain turns, without colours, and times."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ def marked(emotion: str, *, uncertain: bool) -> str:
     return f"{emotion} {MARK}" if uncertain else emotion
 
 
-def meaning(limit: float | None) -> str:
+def explain_uncertainty(limit: float | None) -> str:
     """Say in a few words, without a full stop, what uncertain means.
 
     :param limit: the confidence, 0 to 1, below which turns are uncertain; None = unknown.
     """
     if limit is None:
         return "low confidence"
-    # by calibration: what is said with 0.4 is right 4 times in 10
+    # confidence is calibrated: of turns with 0.4, 4 in 10 are right
     likely = ", wrong more often than right" if limit <= 0.5 else ""
     return f"confidence below {100 * limit:.3g}%{likely}"
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, Scores, TurnAnalysis
-from mister_e.analysis.wording import MARK, clock, marked, meaning
+from mister_e.analysis.wording import MARK, clock, explain_uncertainty, marked
 from mister_e.cli.messages import plain
 from mister_e.experts import EXPERTS
 from mister_e.labels import colour
@@ -58,7 +58,7 @@ def _legend(analysis: Analysis) -> Iterator[str]:
     if any(turn.trusted for turn in analysis):
         yield LEGEND
     if any(turn.uncertain for turn in analysis):
-        yield f"{MARK} uncertain: {meaning(analysis.uncertain_below)}."
+        yield f"{MARK} uncertain: {explain_uncertainty(analysis.uncertain_below)}."
     yield LIMITS
 
 

@@ -1,4 +1,4 @@
-"""The report: an analysis as one page that opens anywhere, offline."""
+"""The page of an analysis: one HTML file that opens anywhere, offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things stand on the timeline: bars of turns, ticks of the clock, outline of the sound."""
+"""Geometry of the timeline: bars of turns, ticks of the clock, outline of the waveform."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from mister_e.analysis.wording import clock
 #: Most points of a waveform's outline: more than a screen can show adds only bytes.
 OUTLINE_POINTS = 800
 
-_MOST_TICKS = 6
+# Ticks whose labels stand apart on the screen of a phone, and steps between them (s, or turns) that people
+# count in.
+_MAX_TICKS = 6
 _STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
-_THINNEST_BAR = 0.15
-_LETTER_BAR = 2.0
+# In percent of a timeline that is about 700 px wide: a bar that can still be seen, 1 px, and one that holds a
+# letter, 14 px.
+_MIN_BAR_WIDTH = 0.15
+_MIN_LETTER_WIDTH = 2.0
+# A tick's label beyond this fraction of the timeline would be cut off at its right edge.
+_LAST_TICK = 0.96
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Timeline:
 def timeline(conversation: ConversationAnalysis) -> Timeline:
     """Lay out a conversation: along time if every turn has times, else turn by turn."""
     turns = conversation.utterances
-    times = [(t.start, t.end) for t in turns if t.start is not None and t.end is not None]
+    times = [(turn.start, turn.end) for turn in turns if turn.start is not None and turn.end is not None]
     length = max([conversation.duration or 0.0, *(end for _, end in times)])
     if len(times) == len(turns) and length > 0:
         spans = tuple(_span(start / length, end / length) for start, end in times)
@@ -75,7 +81,7 @@ def outline(loudness: Sequence[float]) -> str:
     edges = [i * len(loudness) // count for i in range(count + 1)]
     peaks = [max(loudness[a:b]) for a, b in pairwise(edges)]
     loudest = max(peaks) or 1.0
-    # A hair of height keeps silence visible as a line.
+    # half of the height each way, with a margin; the least height keeps silence visible as a line
     heights = [max(peak / loudest * 0.48, 0.01) for peak in peaks]
     top = [f"{_short(i / (count - 1))} {_short(0.5 - h)}" for i, h in enumerate(heights)]
     bottom = [f"{_short(i / (count - 1))} {_short(0.5 + h)}" for i, h in enumerate(heights)]
@@ -83,20 +89,20 @@ def outline(loudness: Sequence[float]) -> str:
 
 
 def _span(first: float, last: float) -> Span:
-    x = min(max(100 * first, 0.0), 100 - _THINNEST_BAR)
-    width = min(max(100 * (last - first), _THINNEST_BAR), 100 - x)
-    return Span(f"{x:.2f}", f"{width:.2f}", f"{x + width / 2:.2f}", width >= _LETTER_BAR)
+    x = min(max(100 * first, 0.0), 100 - _MIN_BAR_WIDTH)
+    width = min(max(100 * (last - first), _MIN_BAR_WIDTH), 100 - x)
+    return Span(f"{x:.2f}", f"{width:.2f}", f"{x + width / 2:.2f}", width >= _MIN_LETTER_WIDTH)
 
 
 def _marks(length: float) -> range:
     """Round numbers from 0 to `length`, few enough to be read."""
-    step = next((s for s in _STEPS if length / s <= _MOST_TICKS), _STEPS[-1])
+    step = next((step for step in _STEPS if length / step <= _MAX_TICKS), _STEPS[-1])
     return range(0, int(length) + 1, step)
 
 
 def _place(ticks: Sequence[tuple[float, str]], length: float) -> tuple[tuple[str, str], ...]:
-    # A label at the right edge would be cut off.
-    return tuple((f"{100 * at / length:.2f}", label) for at, label in ticks if at <= 0.96 * length)
+    """Put ticks at percents of the width; a label that would be cut off is left out."""
+    return tuple((f"{100 * at / length:.2f}", label) for at, label in ticks if at <= _LAST_TICK * length)
 
 
 def _short(number: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mister_e.analysis.html.timeline import Span, Timeline, timeline
 from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
-from mister_e.analysis.wording import MARK, clock, meaning
+from mister_e.analysis.wording import MARK, clock, explain_uncertainty
 from mister_e.errors import InputError
 from mister_e.experts import EXPERTS
 
@@ -23,11 +23,11 @@ class Turn:
     """One row of the list.
 
     :param label: position of its emotion among the page's labels.
-    :param when: its time, or its number where there are no times.
+    :param time: its time, or its number where there are no times.
     :param seconds: its start and end for the player; None without times.
     :param gate: the experts' weights in percent, in the order of `EXPERTS`.
     :param scores: per label its name and percents: all together, then each expert; None = no expert.
-    :param tops: per column of `scores` the highest percent.
+    :param highest: per column of `scores` the highest percent.
     """
 
     number: int
@@ -35,45 +35,52 @@ class Turn:
     emotion: str
     confidence: int
     uncertain: bool
-    when: str
+    time: str
     length: str
     seconds: tuple[str, str] | None
     text: str | None
     trusted: str | None
     gate: tuple[int, ...]
     scores: tuple[tuple[str, Percents], ...]
-    tops: Percents
+    highest: Percents
     missing: tuple[str, ...]
     span: Span
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one emotion takes of a conversation, in percent; `talk` and `time` are None without times."""
+class EmotionSummary:
+    """One emotion in a conversation.
+
+    :param label: its position among the page's labels.
+    :param turns: how many turns have it.
+    :param percent: of all turns.
+    :param talk_percent: of the seconds of all turns; None without times.
+    :param talk_time: those seconds as a clock shows them; None without times.
+    """
 
     label: int
     emotion: str
     turns: int
     percent: int
-    talk: int | None
-    time: str | None
+    talk_percent: int | None
+    talk_time: str | None
 
 
 @dataclass(frozen=True)
 class View:
     """One conversation as the page shows it.
 
-    :param doubt: how many turns are uncertain and what that means; None where none is.
+    :param uncertainty: how many turns are uncertain and what that means; None where none is.
     """
 
     number: int
     title: str
-    facts: tuple[str, ...]
+    metadata: tuple[str, ...]
     notes: tuple[str, ...]
     timeline: Timeline
-    shares: tuple[Share, ...]
+    emotions: tuple[EmotionSummary, ...]
     turns: tuple[Turn, ...]
-    doubt: str | None
+    uncertainty: str | None
     audio: str | None
 
     @property
@@ -84,7 +91,7 @@ class View:
     @property
     def lanes(self) -> dict[int, int]:
         """The row of the timeline in which each label that occurs is drawn."""
-        return {share.label: lane for lane, share in enumerate(self.shares)}
+        return {emotion.label: lane for lane, emotion in enumerate(self.emotions)}
 
 
 def label_order(labels: Sequence[str], conversations: Sequence[ConversationAnalysis]) -> tuple[str, ...]:
@@ -116,22 +123,22 @@ def view(
     :param uncertain_below: the confidence, 0 to 1, below which turns are uncertain; None = unknown.
     :param embed_audio: read the recording for the player.
     """
-    where = timeline(conversation)
+    geometry = timeline(conversation)
     audio = _audio(conversation) if embed_audio else None
-    silent = (_no_player(conversation),) if embed_audio and audio is None else ()
+    no_player = (_no_player(conversation),) if embed_audio and audio is None else ()
     turns = tuple(
         _turn(turn, i, span, labels)
-        for i, (turn, span) in enumerate(zip(conversation, where.spans, strict=True), start=1)
+        for i, (turn, span) in enumerate(zip(conversation, geometry.spans, strict=True), start=1)
     )
     return View(
         number,
         conversation.id,
-        _facts(conversation),
-        (*conversation.notes, *silent),
-        where,
-        _shares(conversation, labels, timed=where.timed),
+        _metadata(conversation),
+        (*conversation.notes, *no_player),
+        geometry,
+        _emotions(conversation, labels, timed=geometry.timed),
         turns,
-        _doubt(conversation, uncertain_below),
+        _uncertainty(conversation, uncertain_below),
         audio,
     )
 
@@ -147,14 +154,14 @@ def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) 
         emotion=turn.emotion,
         confidence=_percent(turn.confidence),
         uncertain=turn.uncertain,
-        when=f"#{number}" if turn.start is None else clock(turn.start),
+        time=f"#{number}" if turn.start is None else clock(turn.start),
         length=f"{_length(turn):.1f} s" if timed else "",
         seconds=(f"{turn.start:.2f}", f"{turn.end:.2f}") if timed else None,
         text=turn.text,
         trusted=turn.trusted,
         gate=tuple(_percent(turn.gate[name]) for name in EXPERTS),
         scores=scores,
-        tops=tuple(
+        highest=tuple(
             max((row[i] or 0 for _, row in scores), default=0) if column else None
             for i, column in enumerate(columns)
         ),
@@ -163,43 +170,45 @@ def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) 
     )
 
 
-def _doubt(conversation: ConversationAnalysis, limit: float | None) -> str | None:
+def _uncertainty(conversation: ConversationAnalysis, limit: float | None) -> str | None:
     count = sum(turn.uncertain for turn in conversation)
     if not count:
         return None
     how = f"marked {MARK} here and dashed on the timeline"
-    return f"{count:,} of {len(conversation):,} turns uncertain, {how}: {meaning(limit)}."
+    return f"{count:,} of {len(conversation):,} turns uncertain, {how}: {explain_uncertainty(limit)}."
 
 
-def _shares(conversation: ConversationAnalysis, labels: tuple[str, ...], *, timed: bool) -> tuple[Share, ...]:
+def _emotions(
+    conversation: ConversationAnalysis, labels: tuple[str, ...], *, timed: bool
+) -> tuple[EmotionSummary, ...]:
     """Return the emotions that occur, in the order of the labels."""
-    total = sum(map(_length, conversation))
-    shares = []
+    total_seconds = sum(map(_length, conversation))
+    emotions = []
     for label, emotion in enumerate(labels):
         own = [turn for turn in conversation if turn.emotion == emotion]
         if own:
             talk = sum(map(_length, own)) if timed else None
-            shares.append(
-                Share(
+            emotions.append(
+                EmotionSummary(
                     label,
                     emotion,
                     len(own),
                     _percent(len(own) / len(conversation)),
-                    None if talk is None else _percent(talk / total if total else 0.0),
+                    None if talk is None else _percent(talk / total_seconds if total_seconds else 0.0),
                     None if talk is None else clock(talk),
                 )
             )
-    return tuple(shares)
+    return tuple(emotions)
 
 
-def _facts(conversation: ConversationAnalysis) -> tuple[str, ...]:
+def _metadata(conversation: ConversationAnalysis) -> tuple[str, ...]:
     """Return the line below the title; a page is passed on, so of the source only the file's name."""
     count = len(conversation)
-    facts = [PurePath(conversation.source).name] if conversation.source else []
+    metadata = [PurePath(conversation.source).name] if conversation.source else []
     if conversation.duration is not None:
-        facts.append(clock(conversation.duration))
-    facts.append("1 turn" if count == 1 else f"{count:,} turns")
-    return tuple(facts)
+        metadata.append(clock(conversation.duration))
+    metadata.append("1 turn" if count == 1 else f"{count:,} turns")
+    return tuple(metadata)
 
 
 def _audio(conversation: ConversationAnalysis) -> str | None:
@@ -226,8 +235,8 @@ def _length(turn: TurnAnalysis) -> float:
     return 0.0 if turn.start is None or turn.end is None else turn.end - turn.start
 
 
-def _percent(share: float) -> int:
-    return round(100 * share)
+def _percent(fraction: float) -> int:
+    return round(100 * fraction)
 
 
 def _percent_of(scores: Mapping[str, float] | None, name: str) -> int | None:
