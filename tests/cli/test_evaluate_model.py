@@ -155,7 +155,7 @@ def test_the_clips_of_a_folder_are_one_recording_unless_told_otherwise(run, pipe
     assert "heard relative to all of them" in json.dumps(told[()][1])
     assert "each heard as a recording of its own" in json.dumps(told[("--alone",)][1])
     turns = [Conversation(name, (Utterance(name, audio=Clip(str(clips / name))),)) for name, *_ in CLIPS[:4]]
-    together = pipeline.judge(turns, together=True).predictions
+    together = pipeline.predictor.predict(turns, together=True).predictions
     one = Conversation("all", tuple(turn for conversation in turns for turn in conversation))
     # what the turns of one recording are to the speech encoder, and not to the context network
     assert together.logits == pytest.approx(
@@ -205,7 +205,7 @@ def test_a_corpus_of_words_and_statistics_is_scored(run, pipeline, corpus, tmp_p
     assert set(card["experts"]) == experts
     assert written["protocol"]["corpus"]["name"] == "Mine"
     assert written["protocol"]["seeds"] == []
-    assert written["protocol"]["encoders"]["speech"]["identity"] == pipeline.model.speech_encoder.identity
+    assert written["protocol"]["encoders"]["speech"]["identity"] == pipeline.model.encoders["speech"].identity
     assert written["test_scored"] is None
     if mode == "full":
         from mister_e.corpora import Corpus
@@ -219,18 +219,46 @@ def test_a_corpus_of_words_and_statistics_is_scored(run, pipeline, corpus, tmp_p
         assert "note:" not in done.stderr
 
 
+def test_plain_read_speech_is_scored_by_what_comes_out_neutral(run, pipeline, clips, tmp_path):
+    rows = [row.split(",") for row in (clips / "manifest.csv").read_text().splitlines()]
+    kept = [f"{row[0]},{row[1]},unlabelled_read,2.5" for row in rows[2:]]
+    (clips / "manifest.csv").write_text("\n".join(["file,speaker,emotion,seconds", *kept]) + "\n")
+    words = ("evaluate", "--model", "mini", "--data", clips, "--mode", "speech-only", "-o", tmp_path / "out")
+    done = run(*words)
+    assert done.exit_code == 2
+    assert "none of its classes is a label of the model; it has unlabelled_read (6)" in done.stderr
+    pieces = ("--piece-seconds", "1", "--max-pieces", "2", "--alone")
+    done = run(*words, "--map", "unlabelled_read=neutral", *pieces)
+    assert done.exit_code == 0, done.stderr
+    assert "every scored turn is neutral" in " ".join(done.stdout.split())
+    written = json.loads((tmp_path / "out" / "evaluation-all-speech-only.json").read_text(encoding="utf-8"))
+    card = written["seeds"]["0"]
+    assert (card["turns"], card["voices"], written["choice"]["only"]) == (12, 2, "neutral")
+    said = [
+        next(iter(pipeline(Conversation("c", (Utterance("u", audio=Clip(None, samples=sound)),))))).emotion
+        for row in rows[2:]
+        for start in (0.0, 1.0)
+        for sound in [read_clip(clips / row[0], start, start + 1.0, None)]
+    ]
+    assert card["scores"]["accuracy"] == pytest.approx(100 * said.count("neutral") / 12, abs=1e-3)
+    assert card["bootstrap"]["unit"] == "voice"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("runs/x", "--model", "mini"), "both was given"),
         ((), "neither was given"),
-        (("--model", "mini", "--split", "test"), "clips have no splits; leave --split test out"),
+        (("--model", "mini", "--split", "test"), "2 voices cannot be split in three"),
         (("--model", "mini", "-o", "DATA/out"), "which holds the data"),
         (("--model", "mini", "-o", "PACKAGE/out"), "which holds mister-e itself"),
         (("--model", "mini", "-o", "DATA/../file"), "is a file"),
         (("--model", "no-such-model"), "unknown model 'no-such-model'"),
         (("runs/x", "--split", "train"), "it has no store.json"),
         (("runs/x", "--alone"), "--alone is for a folder of clips"),
+        (("runs/x", "--map", "a=joy"), "--map is for a folder of clips"),
+        (("--model", "mini", "--map", "calm"), "--map 'calm': expected two names"),
+        (("--model", "mini", "--map", "grief=sadness"), "has no class 'grief'"),
     ],
 )
 def test_bad_usage_is_told_before_anything_is_scored(run, clips, words, message):

@@ -69,11 +69,11 @@ def test_the_options_of_a_table(own, tmp_path):
     [
         (
             ["meld", "SRC", "OUT", "--features", "x"],
-            "--features is for a table; meld is read by its protocol",
+            "--features is for a table; meld is read without it",
         ),
         (["mosi", "SRC", "OUT", "--column", "a=b"], "--column is for a table"),
         (["meld", "SRC", "OUT", "--protocol", "MELD-6"], "unknown protocol 'MELD-6': choose MELD-7, MELD-3"),
-        (["table", "SRC", "OUT", "--column", "label"], "expected NAME=COLUMN"),
+        (["table", "SRC", "OUT", "--column", "label"], "expected two names, such as label=emotion"),
         (["meld", "SRC/none", "OUT"], "no such file or folder"),
         (["meld", "SRC", "OUT"], "has no train_sent_emo.csv"),
         (["meld", "SRC", "SRC/out"], "choose a folder outside of it"),

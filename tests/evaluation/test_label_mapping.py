@@ -77,9 +77,31 @@ def test_where_all_classes_are_there_nothing_changes(made):
     assert choice.lines() == ["not scored, for the model has no such label: boredom (4) turns"]
 
 
-def test_one_class_or_none_cannot_be_scored(made):
-    with pytest.raises(InputError, match=r"data: every turn .* is joy: nothing to tell apart"):
-        restrict_to_present(only(made(), 1), mapped(joy=1), "data")
+def test_of_one_class_the_free_predictions_are_scored(made):
+    predictions = only(made(skill=0.5), 1)
+    right = 100 * (predictions.logits[predictions.scored].argmax(1) == 1).mean()
+    result, labels, choice = restrict_to_present(predictions, mapped(joy=9, boredom=2), "data")
+    assert (labels, choice.only, choice.absent) == (MELD_EMOTIONS, "joy", [])
+    assert (result.logits == predictions.logits).all()
+    accuracy = score(result, labels).scores["accuracy"]
+    assert accuracy == pytest.approx(right)
+    assert 0 < accuracy < 100
+    assert choice.to_json()["only"] == "joy"
+    assert any("every scored turn is joy: predictions are free" in line for line in choice.lines())
+
+
+def test_a_class_can_be_given_its_label():
+    given = {"plain": "neutral", "happy": "surprise"}
+    classes = LabelMap.of({"plain": 3, "happy": 2, "Sad": 1, "odd": 4}, MELD_EMOTIONS, "data", given)
+    assert classes.names == {"plain": "neutral", "happy": "surprise", "Sad": "sadness"}
+    assert classes.left_out == {"odd": 4}
+    with pytest.raises(InputError, match="data: has no class 'grief'; it has joy"):
+        LabelMap.of({"joy": 3}, MELD_EMOTIONS, "data", {"grief": "sadness"})
+    with pytest.raises(InputError, match="'calm' is no label; the labels are neutral, joy"):
+        LabelMap.of({"plain": 3}, MELD_EMOTIONS, "data", {"plain": "calm"})
+
+
+def test_where_nothing_is_scored_that_is_told(made):
     with pytest.raises(
         InputError, match="data: no labelled turn has the text or speech that this mode needs"
     ):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mister_e.corpora import table
-from mister_e.corpora.clips import Clips
+from mister_e.corpora.clips import prepare as prepare_clips
+from mister_e.corpora.clips import read_manifest, split_by_voice
 from mister_e.errors import InputError
-from mister_e.evaluation.labelled import read_labelled
+from mister_e.evaluation.labelled import Clips, read_labelled
 
 HEAD = "file,emotion,text,speaker,gender\n"
 
@@ -85,11 +86,11 @@ def test_without_a_column_of_speakers_nobody_is_told(clips):
         (HEAD + "/etc/passwd,sad,,,\n", "leaves the folder"),
         (HEAD + "C:\\a.wav,sad,,,\n", "leaves the folder"),
         (HEAD + ",sad,,,\n", "line 2: file is empty"),
-        (HEAD + "a.wav,,,,\n", "line 2: emotion is empty"),
+        (HEAD + "a.wav,,,,\n", "no clip has an emotion: nothing to score"),
+        ("file,emotion,seconds\na.wav,sad,long\n", "line 2: seconds is 'long', expected a number"),
         (HEAD + "a.wav,sad,Well, well.,x,f\n", "line 2: more cells than columns"),
         (HEAD + "a.wav,sad,,,\nb.wav,joy,,,\na.wav,joy,,,\n", "line 4: file 'a.wav' is line 2 already"),
         (HEAD + "a.wav,sad,,x,\nb.wav,joy,,,\n", "line 3: speaker is empty"),
-        (HEAD + "a.wav,sad,,,\nb.wav,sad,,,\n", "every clip is sad"),
         (HEAD.encode() + b"a.wav,sad,,,\nb.wav,joy,\xe9h,,\n", "line 3: not UTF-8"),
         (HEAD + "a.wav,sad\r\rb\n", "manifest.csv"),
     ],
@@ -112,6 +113,39 @@ def test_a_clip_that_cannot_be_read_is_left_out_with_its_line(clips, tmp_path):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(InputError, match=r"none of 3 clips could be read; the first: .*line 2"):
         list(data.conversations({"sad", "joy"}))
+
+
+def test_clips_of_one_emotion_and_without_one_are_told(clips):
+    data = read_labelled(clips("file,emotion\na.wav,sad\nb.wav,\nc.wav,sad\n"))
+    assert data.counts == {"sad": 2}
+    assert data.protocol.labels.names == ("sad", "not sad")
+    assert data.notes == ["1 clips without an emotion are not scored"]
+    assert [one.id for one in data.conversations({"sad"})] == ["a.wav", "c.wav"]
+
+
+def test_a_split_has_the_voices_that_a_prepared_corpus_has_there(tmp_path):
+    from clip_folder import write_clips
+
+    folder = write_clips(tmp_path / "acted", {"happy": 240.0, "sad": 150.0}, seconds=1.2)
+    corpus = prepare_clips(folder, tmp_path / "corpus")
+    for split in ("train", "validation", "test"):
+        data = read_labelled(folder, split)
+        assert data.split == split
+        prepared = {one.id for one in corpus.conversations(split)}
+        assert {one.id for one in data.conversations({"happy", "sad"})} == prepared
+        assert split in data.protocol.description
+    voices = split_by_voice(read_manifest(folder))
+    assert {voices[name] for name in read_labelled(folder, "test").voices} == {"test"}
+    # pieces are those of the corpus too, and each is by its voice
+    pieces = read_labelled(folder, "test", piece_seconds=0.5, max_pieces=1)
+    cut = prepare_clips(folder, tmp_path / "pieces", piece_seconds=0.5, max_pieces=1)
+    (first, *_) = read = list(pieces.conversations({"happy", "sad"}))
+    assert {one.id for one in read} == {one.id for one in cut.conversations("test")} == set(pieces.voices)
+    assert len(first.utterances[0].audio.load()) == 8000
+    with pytest.raises(InputError, match="no split 'dev'"):
+        read_labelled(folder, "dev")
+    with pytest.raises(InputError, match="is cut already"):
+        read_labelled(tmp_path / "corpus", piece_seconds=0.5)
 
 
 def test_many_that_cannot_be_read_are_counted(tmp_path):
@@ -154,5 +188,5 @@ def test_what_is_neither_corpus_nor_clips_is_told(tmp_path, clips):
     (tmp_path / "store.json").write_text("{}")
     with pytest.raises(InputError, match="holds embeddings, which are for a RUN"):
         read_labelled(tmp_path)
-    with pytest.raises(InputError, match="clips have no splits"):
+    with pytest.raises(InputError, match=r"manifest\.csv: 2 voices cannot be split"):
         read_labelled(clips(HEAD + "a.wav,sad,,,\nb.wav,joy,,,\n"), "test")

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mister_e.errors import InputError
+
 
 def out_option(metavar: str, text: str) -> Any:
     """Make `--out`, `-o`: the folder that a verb writes.
@@ -79,3 +81,31 @@ EncoderName = Annotated[
         metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
     ),
 ]
+#: `--piece-seconds`: of labelled clips.
+PieceSeconds = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1, metavar="SECONDS", show_default=False, help="For clips: cut them to pieces of this length."
+    ),
+]
+#: `--max-pieces`: of labelled clips.
+MaxPieces = Annotated[
+    int | None, typer.Option(min=1, show_default=False, help="For clips: pieces of one at most.")
+]
+
+
+def read_pairs(option: str, texts: list[str] | None, example: str) -> dict[str, str]:
+    """Read each `name=value` of an option that may be repeated.
+
+    :param option: its name, for messages.
+    :param texts: as given.
+    :param example: of one, for messages.
+    :raises InputError: one is no pair.
+    """
+    pairs = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option} {text!r}: expected two names, such as {example}")
+        pairs[name] = value
+    return pairs

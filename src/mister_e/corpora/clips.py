@@ -185,6 +185,11 @@ def _labels_of(
     """Give the clips whose emotion is a label; note the others."""
     counts = Counter(clip.emotion for clip in clips if clip.emotion is not None)
     names = match_names(counts, labels, given, f"{src / MANIFEST}")
+    if not names:
+        raise InputError(
+            f"{src / MANIFEST}: none of its emotions is a label; it has {', '.join(counts) or 'none'},"
+            f" the labels are {', '.join(labels)} (say which one it is: --label EMOTION=LABEL)"
+        )
     left = {name: count for name, count in counts.most_common() if name not in names}
     if left:
         listed = ", ".join(f"{name} ({count:,})" for name, count in left.items())

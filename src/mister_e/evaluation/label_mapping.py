@@ -10,7 +10,7 @@ import numpy as np
 
 from mister_e.errors import InputError
 from mister_e.inference.predictions import Predictions
-from mister_e.labels import LabelSet, match_label
+from mister_e.labels import LabelSet, match_names
 from mister_e.metrics.classification import confusion_matrix, overall_scores
 
 
@@ -28,23 +28,29 @@ class LabelMap:
     left_out: Mapping[str, int]
 
     @classmethod
-    def of(cls, counts: Mapping[str, int], labels: LabelSet, source: str) -> LabelMap:
-        """Match classes by name, see `mister_e.labels.match_label`.
+    def of(
+        cls,
+        counts: Mapping[str, int],
+        labels: LabelSet,
+        source: str,
+        given: Mapping[str, str] | None = None,
+    ) -> LabelMap:
+        """Match classes by name, see `mister_e.labels.match_names`.
 
         :param counts: class to number of turns.
         :param labels: labels of the model.
         :param source: name of the data, for an error.
-        :raises InputError: no class is one of the model's.
+        :param given: class to label, where its name does not tell it.
+        :raises InputError: no class is one of the model's, or what is given is not there.
         """
-        matched = {name: match_label(name, labels) for name in counts}
-        names = {name: label for name, label in matched.items() if label is not None}
+        names = match_names(counts, labels, given or {}, source)
         if not names:
             found = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
             raise InputError(
                 f"{source}: none of its classes is a label of the model; it has {found or 'none'},"
                 f" the model tells {', '.join(labels)}"
             )
-        left_out = {name: counts[name] for name, label in matched.items() if label is None}
+        left_out = {name: count for name, count in counts.items() if name not in names}
         return cls(labels, names, left_out)
 
     def position(self, name: str | None) -> int:
@@ -62,6 +68,7 @@ class Choice:
     :param absent: labels of the model that no scored turn has; they cannot be predicted.
     :param absent_percent: percent of the scored turns whose unrestricted prediction is an absent label.
     :param free_weighted_f1: weighted F1 of the unrestricted predictions, 0 to 100.
+    :param only: the one class of all scored turns, for which nothing is restricted; None = there are more.
     """
 
     names: Mapping[str, str]
@@ -69,6 +76,7 @@ class Choice:
     absent: Sequence[str]
     absent_percent: float
     free_weighted_f1: float
+    only: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -78,6 +86,7 @@ class Choice:
             "absent": list(self.absent),
             "absent_share": round(self.absent_percent, 4),
             "free_weighted_f1": round(self.free_weighted_f1, 4),
+            "only": self.only,
         }
 
     def lines(self) -> list[str]:
@@ -93,6 +102,11 @@ class Choice:
                 f" {self.absent_percent:.1f} % of the turns would get one of them, with a weighted F1 of"
                 f" {self.free_weighted_f1:.1f}"
             )
+        if self.only is not None:
+            lines.append(
+                f"every scored turn is {self.only}: predictions are free among all labels, accuracy is the"
+                " percentage that comes out so"
+            )
         return lines
 
 
@@ -101,12 +115,15 @@ def restrict_to_present(
 ) -> tuple[Predictions, LabelSet, Choice]:
     """Restrict predictions to the classes that occur: the logits of the others are removed.
 
+    Where all turns have one class, such as plain read speech, any restriction would make them right: the
+    predictions stay free.
+
     :param predictions: of N turns, labelled by positions among the model's C labels.
     :param mapped: how the classes of the data map to them.
     :param source: name of the data, for an error.
     :return: predictions of the same turns for the K classes that scored turns have, the names of these
         classes, and what the restriction changed.
-    :raises InputError: no turn can be scored, or all have one class.
+    :raises InputError: no turn can be scored.
     """
     scored = predictions.scored
     if not scored.any():
@@ -115,11 +132,12 @@ def restrict_to_present(
         )
     truth = predictions.labels[scored]
     present = np.unique(truth)
-    if len(present) < 2:
-        raise InputError(
-            f"{source}: every turn that can be scored is {mapped.labels.names[present[0]]}: nothing to tell"
-            " apart; two classes are needed"
-        )
+    free = predictions.logits[scored].argmax(1)
+    confusion = confusion_matrix(truth, free, len(mapped.labels))
+    free_f1 = float(overall_scores(confusion)["weighted_f1"])
+    if len(present) == 1:
+        only = mapped.labels.names[present[0]]
+        return predictions, mapped.labels, Choice(mapped.names, mapped.left_out, [], 0.0, free_f1, only)
     places = np.full(len(mapped.labels) + 1, -1)  # the last place is for label -1
     places[present] = np.arange(len(present))
     experts = predictions.experts
@@ -129,14 +147,12 @@ def restrict_to_present(
         logits=predictions.logits[:, present],
         experts=None if experts is None else experts[..., present],
     )
-    free = predictions.logits[scored].argmax(1)
-    confusion = confusion_matrix(truth, free, len(mapped.labels))
     names = mapped.labels.names
     choice = Choice(
         mapped.names,
         mapped.left_out,
         [name for number, name in enumerate(names) if number not in present],
         100 * float(np.mean(~np.isin(free, present))),
-        float(overall_scores(confusion)["weighted_f1"]),
+        free_f1,
     )
     return result, LabelSet(tuple(names[number] for number in present)), choice

@@ -26,21 +26,28 @@ SELECTION = "validation data of its own"
 
 
 def evaluate_model(
-    predictor: Predictor, data: Labelled, *, mode: Mode = "full", progress: Progress = silent
+    predictor: Predictor,
+    data: Labelled,
+    *,
+    mode: Mode = "full",
+    label_names: Mapping[str, str] | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Score a model folder.
 
     The model chooses among the classes that are there; what it would have chosen freely is told beside.
+    Where all turns have one class, the choice is free.
 
     :param predictor: with the model.
     :param data: see `mister_e.evaluation.labelled.read_labelled`.
     :param mode: what the model is shown.
+    :param label_names: class of the data to label of the model, where its name does not tell it.
     :param progress: told of turns, as stages "speech", "text" and "predict".
     :raises InputError: no class is one of the model's, or nothing can be read or scored in this mode.
     """
     if mode not in MODES:
         raise InputError(f"there is no mode {mode!r}: the modes are {', '.join(MODES)}")
-    mapped = LabelMap.of(data.counts, predictor.labels, data.source)
+    mapped = LabelMap.of(data.counts, predictor.labels, data.source, label_names)
     protocol = ScoreProtocol(
         data.protocol, data.split, mode, (), data.sha256, encoders(predictor.model), selection=SELECTION
     )

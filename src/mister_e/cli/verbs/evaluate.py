@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mister_e.cli.messages import exit_codes, plain, say
-from mister_e.cli.options import Debug, Quiet, VoiceEncoderName, VoiceStoreFolders
+from mister_e.cli.options import (
+    Debug,
+    MaxPieces,
+    PieceSeconds,
+    Quiet,
+    VoiceEncoderName,
+    VoiceStoreFolders,
+    read_pairs,
+)
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.errors import InputError
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from mister_e.evaluation.labelled import Labelled
     from mister_e.evaluation.scorecard import Scorecard
     from mister_e.evaluation.summary import Evaluation
     from mister_e.inference.predict import Mode
@@ -40,12 +49,16 @@ A model folder on a corpus: `mister-e evaluate --model mini --data corpora/meld 
 
 On labelled clips, by the voice: `mister-e evaluate --model mini --data clips/ --mode speech-only`
 
+Plain read speech, which should come out neutral: `mister-e evaluate --model mini --data librispeech
+--map unlabelled_read=neutral --mode speech-only --split test`
+
 Clips are a folder with a `manifest.csv` with the columns file, emotion and, if known, text and speaker;
 each clip is judged by itself, its sound relative to that of the whole folder, as a turn's is to its
 recording; with `--alone` a clip is a recording of its own. Where actors speak the same sentences in every
 emotion, words say nothing of it:
 `--mode speech-only` is the honest choice. Classes are matched by name (`happy` is `joy`); the model chooses
-among those that are there.
+among those that are there, or freely where there is one alone. With `--split` the clips of some voices alone
+are scored, split as by `mister-e prepare clips`.
 
 Every scoring of the test split is written down in `test_scored.jsonl` in the run, and told.
 
@@ -84,7 +97,7 @@ def evaluate(
         typer.Option(
             show_default=False,
             help="Of a RUN: validation (default), or test, which is for the end. Of a corpus with --model:"
-            " any; default test. Clips have none.",
+            " any; default test. Of clips: voices that are split as by mister-e prepare; default all.",
         ),
     ] = None,
     mode: Annotated[
@@ -96,6 +109,17 @@ def evaluate(
     alone: Annotated[
         bool, typer.Option("--alone", help="Take each clip of a folder as a recording of its own.")
     ] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="NAME=LABEL",
+            show_default=False,
+            help="With --model: the label of a class whose name does not tell it. May be repeated.",
+        ),
+    ] = None,
+    piece_seconds: PieceSeconds = None,
+    max_pieces: MaxPieces = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -121,11 +145,20 @@ def evaluate(
             return
         with shown(quiet) as progress:
             if model is not None:
-                evaluation, out = _of_model(model, data, split, mode, out, progress, alone=alone)
+                from mister_e.evaluation.labelled import read_labelled
+
+                # bad data is told without waiting for the model
+                labelled = read_labelled(
+                    data, split, alone=alone, piece_seconds=piece_seconds, max_pieces=max_pieces
+                )
+                names = read_pairs("--map", label, "unlabelled_read=neutral")
+                evaluation, out = _of_model(model, data, labelled, names, mode, out, progress)
             else:
                 assert run is not None
-                if alone:
-                    raise InputError("--alone is for a folder of clips with --model; leave it out")
+                of_clips = {"--alone": alone, "--map": label, "--piece-seconds": piece_seconds}
+                for option, value in {**of_clips, "--max-pieces": max_pieces}.items():
+                    if value:
+                        raise InputError(f"{option} is for a folder of clips with --model; leave it out")
                 evaluation, out = _of_run(run, data, split, mode, progress), out or run
             from rich.console import Console
 
@@ -193,18 +226,13 @@ def _conditions(
 def _of_model(
     model: str,
     data: Path,
-    split: str | None,
+    labelled: Labelled,
+    label_names: dict[str, str],
     mode: Mode,
     out: Path | None,
     progress: Progress,
-    *,
-    alone: bool,
 ) -> tuple[Evaluation, Path]:
     """Score a model folder; tell where the results go as well."""
-    from mister_e.evaluation.labelled import read_labelled
-
-    # bad data is told without waiting for the model
-    labelled = read_labelled(data, split, alone=alone)
     progress("loading the model", 0, 0)
     from mister_e.evaluation.model_folder import evaluate_model
     from mister_e.inference.model_folder import ModelFolder
@@ -214,7 +242,8 @@ def _of_model(
     name = re.sub(r"[^\w.-]+", "-", predictor.model.config.name)
     out = out or Path(f"evaluation-{name}-{data.resolve().name}")
     _check_out(out, data)
-    return evaluate_model(predictor, labelled, mode=mode, progress=progress), out
+    evaluation = evaluate_model(predictor, labelled, mode=mode, label_names=label_names, progress=progress)
+    return evaluation, out
 
 
 def _check_out(out: Path, data: Path) -> None:

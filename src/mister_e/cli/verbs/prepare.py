@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mister_e.cli.messages import exit_codes, plain, say
-from mister_e.cli.options import Debug, Quiet
+from mister_e.cli.options import Debug, MaxPieces, PieceSeconds, Quiet, read_pairs
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import shown
 from mister_e.errors import InputError
@@ -52,6 +52,7 @@ OWN = {
     "clips": ("--labels", "--seed", "--label", "--piece-seconds", "--max-pieces"),
     "emorynlp": ("--without",),
 }
+_NAMES = {"table": "a table", "clips": "clips", "emorynlp": "EmoryNLP"}
 
 
 def prepare(
@@ -139,13 +140,8 @@ def prepare(
             help="For clips: the label of an emotion whose name does not tell it. May be repeated.",
         ),
     ] = None,
-    piece_seconds: Annotated[
-        float | None,
-        typer.Option(min=0.1, metavar="SECONDS", show_default=False, help="For clips: cut them to pieces."),
-    ] = None,
-    max_pieces: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="For clips: of one clip at most.")
-    ] = None,
+    piece_seconds: PieceSeconds = None,
+    max_pieces: MaxPieces = None,
     without: Annotated[
         Path | None,
         typer.Option(
@@ -170,9 +166,9 @@ def prepare(
             # option: name of the argument, value
             "--features": ("features", _names(features)),
             "--labels": ("labels", _names(labels)),
-            "--column": ("columns", _pairs("--column", column, "label=emotion")),
+            "--column": ("columns", read_pairs("--column", column, "label=emotion")),
             "--seed": ("seed", seed),
-            "--label": ("label_names", _pairs("--label", label, "unlabelled_read=neutral")),
+            "--label": ("label_names", read_pairs("--label", label, "unlabelled_read=neutral")),
             "--piece-seconds": ("piece_seconds", piece_seconds),
             "--max-pieces": ("max_pieces", max_pieces),
             "--without": ("without", without),
@@ -181,7 +177,7 @@ def prepare(
             if value in (None, [], {}):
                 continue
             if option not in OWN.get(corpus, ()):
-                owners = " and ".join(name for name, options in OWN.items() if option in options)
+                owners = " and ".join(_NAMES[name] for name, own in OWN.items() if option in own)
                 raise InputError(f"{option} is for {owners}; {corpus} is read without it")
             options[argument] = value
         if protocol is not None:
@@ -202,17 +198,6 @@ def prepare(
 def _names(text: str | None) -> list[str]:
     """Names between commas."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _pairs(option: str, texts: list[str] | None, example: str) -> dict[str, str]:
-    """Read each `name=value` of an option."""
-    pairs = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"{option} {text!r}: expected two names, such as {example}")
-        pairs[name] = value
-    return pairs
 
 
 def _report(corpus: Corpus, quiet: bool) -> None:
