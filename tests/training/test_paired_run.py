@@ -151,6 +151,7 @@ def test_the_model_says_what_it_was_trained_on(done, voices):
     config = ModelFolder.load(folder / "seed-1", encoders=False).config
     assert config.training["corpora"] == ["loud: 12 clips", "reading: 6 clips"]
     assert config.training["voices"] == {"loud": "l" * 64, "reading": "r" * 64} == voices.sha256
+    assert config.training["selection"].startswith("validation, by the mean over 4 conditions: text; text")
     assert config.training["pairing"]["singles"] == recipe.stage2().pairing.singles == 20
     assert "validation, voice: loud, as one recording" in config.scores
     card = (folder / "seed-1" / "model" / "README.md").read_text()

@@ -126,7 +126,12 @@ def _train_seed(
     scores = _validation_scores(mixture, data, calibration)
     config = _model_config(recipe, store, data, seed, calibration, scores)
     if voices is not None:
-        paired = {"pairing": recipe.stage2().settings()["pairing"], "voices": voices.sha256}
+        selecting = [condition.name for condition in data.conditions if condition.selects]
+        paired = {
+            "pairing": recipe.stage2().settings()["pairing"],
+            "voices": voices.sha256,
+            "selection": f"validation, by the mean over {len(selecting)} conditions: {'; '.join(selecting)}",
+        }
         config = config.model_copy(
             update={"training": {**config.training, **paired, "corpora": list(data.corpora)}}
         )
