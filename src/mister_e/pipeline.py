@@ -118,8 +118,8 @@ class Pipeline:
             cannot be read does not stop the rest: it is listed in `errors`.
         :param transcript: words and times of the one recording; nothing is recognised then, and
             `asr` and `language` have no say.
-        :param channels: `mix` hears the mean of all channels, `split` cuts each into turns by itself.
-        :param asr: recognise the words; without, the speech expert judges alone.
+        :param channels: `mix` takes the mean of all channels, `split` cuts each into turns by itself.
+        :param asr: recognise the words; without, the speech expert predicts alone.
         :param language: of the speech; Whisper as it is bundled knows `en`.
         :param progress: called with (stage, done, total).
         :raises InputError: the only input cannot be read.

@@ -153,7 +153,7 @@ def test_an_empty_file_alone_is_bad_input(run, tmp_path):
     [
         (["missing.wav"], "error: missing.wav: no such file or folder\n"),
         (["{folder}"], "error: {folder}: no recording in this folder, and no subtitles; looked for "),
-        (["{chat}", "--no-asr"], "error: {chat}: is a transcript, so there is no sound to judge alone;"),
+        (["{chat}", "--no-asr"], "error: {chat}: is a transcript, and --no-asr uses"),
         (["{chat}", "--model", "no-such-model"], "no-such-model"),
         (
             ["{chat}", "{chat}.wav", "--transcript", "{chat}"],

@@ -130,9 +130,9 @@ def test_a_transcript_goes_with_one_recording(tmp_path):
 def test_words_and_no_words_contradict_each_other(tmp_path):
     a, words = touch(tmp_path, "a.wav", "a.srt")
     assert refusal([a], words, no_asr=True) == (
-        "--no-asr judges the sound alone and --transcript gives words: leave one of them out"
+        "--no-asr uses the sound alone and --transcript gives words: leave one of them out"
     )
     for given in ([words], [a, words]):
         assert refusal(given, no_asr=True) == (
-            f"{words}: is a transcript, so there is no sound to judge alone; leave --no-asr out"
+            f"{words}: is a transcript, and --no-asr uses the sound alone; leave --no-asr out"
         )

@@ -123,9 +123,15 @@ def test_no_input_is_overwritten(tmp_path):
             choose([str(place)], form, given)
 
 
-@pytest.mark.parametrize("given", ["{calls}/chat.srt", "../calls/chat.srt", "{work}/input.srt"])
-@pytest.mark.parametrize("out", ["../calls/chat.srt", "link.srt", "{calls}/../calls/chat.srt", "../calls/"])
-@pytest.mark.posix
+GIVEN = ("{calls}/chat.srt", "../calls/chat.srt", "{work}/input.srt")
+OUT = ("../calls/chat.srt", "link.srt", "{calls}/../calls/chat.srt", "../calls/")
+
+
+@pytest.mark.parametrize(
+    ("given", "out"),
+    # in a folder the result of input.srt has that name, and overwrites nothing
+    [(given, out) for given in GIVEN for out in OUT if (given, out) != (GIVEN[-1], OUT[-1])],
+)
 def test_no_input_is_overwritten_from_another_folder(run, chat, tmp_path, monkeypatch, given, out):
     calls, work = tmp_path / "calls", tmp_path / "work"
     calls.mkdir()
@@ -136,8 +142,6 @@ def test_no_input_is_overwritten_from_another_folder(run, chat, tmp_path, monkey
     before = words.read_bytes()
     monkeypatch.chdir(work)
     given, out = (word.format(calls=calls, work=work) for word in (given, out))
-    if out.endswith("/") and given.endswith("input.srt"):
-        pytest.skip("its result is called input.srt there: another file")
     result = run("analyze", given, "--format", "srt", "-o", out)
     assert result.exit_code == 2
     assert "is one of the inputs and would be overwritten; choose another output" in result.stderr
@@ -206,10 +210,10 @@ def test_one_analysis_goes_to_every_output(analysis, tmp_path, capfdbinary):
 
 
 def test_a_folder_gets_one_conversation_a_file(analysis, tmp_path):
-    judged = analysis(sources=("calls/a.wav", "calls/b.wav"))
-    judged = replace(judged, errors=(FailedInput("calls/bad.wav", "the file is empty"),))
+    whole = analysis(sources=("calls/a.wav", "calls/b.wav"))
+    whole = replace(whole, errors=(FailedInput("calls/bad.wav", "the file is empty"),))
     inputs = found("calls/a.wav", "calls/bad.wav", "calls/b.wav")
-    save(judged, choose([str(tmp_path)], "json", inputs))
+    save(whole, choose([str(tmp_path)], "json", inputs))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
     for name in "ab":
         (conversation,) = Analysis.from_json((tmp_path / f"{name}.json").read_text()).conversations

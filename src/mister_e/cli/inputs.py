@@ -1,4 +1,4 @@
-"""Which conversations a command line means."""
+"""The inputs that a command line names: files, and folders of them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ VIDEO = frozenset([
 ])  # fmt: skip
 
 #: Transcripts that may stand beside a recording in a folder, the preferred first.
-BESIDE = (".srt", ".vtt", ".json")
+BESIDE_RECORDINGS = (".srt", ".vtt", ".json")
 #: Transcripts that a folder without recordings is searched for.
-ALONE = (".srt", ".vtt")
+WITHOUT_RECORDINGS = (".srt", ".vtt")
 
-#: How JSON and subtitles begin that mister-e itself wrote: results are not taken for words.
-_OURS = re.compile(r'\A\s*\{\s*"mister_e"|^\[[^\]\n]+ \d{1,3}%\]', re.MULTILINE)
+#: How JSON and subtitles begin that mister-e itself wrote: results are not taken for transcripts.
+_RESULT_START = re.compile(r'\A\s*\{\s*"mister_e"|^\[[^\]\n]+ \d{1,3}%\]', re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the arguments of a command line mean.
+    """The inputs that the arguments of a command line name.
 
     :param inputs: the conversations, in the order given.
-    :param several: more than one was asked for, if only by naming a folder.
-    :param notes: what a person should know of what was taken and what was not.
+    :param several: more than one was asked for, or a folder.
+    :param notes: which transcripts were used, and which files were skipped.
     """
 
     inputs: tuple[Input, ...]
@@ -51,20 +51,21 @@ def expand(paths: Sequence[Path], transcript: Path | None = None, *, no_asr: boo
 
     :param paths: files and folders.
     :param transcript: the transcript of the only recording, or None.
-    :param no_asr: the sound alone is judged; transcripts have no place then.
+    :param no_asr: no words are used; transcripts have no place then.
     :raises InputError: nothing to analyse, or options that contradict each other or the inputs.
     """
-    words: dict[Path, Path | None] = {}
-    left: list[Path] = []
+    transcripts: dict[Path, Path | None] = {}
+    others: list[Path] = []
     for path in paths:
-        inside, others = _open_folder(path, no_asr) if path.is_dir() else ({path: None}, [])
+        inside, rest = _open_folder(path, no_asr) if path.is_dir() else ({path: None}, [])
         for file, beside in inside.items():
-            words.setdefault(file, beside)
-        left += others
-    _check(list(words), transcript, no_asr)
-    inputs = named_inputs((file, transcript or beside) for file, beside in words.items())
+            transcripts.setdefault(file, beside)
+        others += rest
+    _check(list(transcripts), transcript, no_asr)
+    inputs = named_inputs((file, transcript or beside) for file, beside in transcripts.items())
     several = len(inputs) > 1 or any(path.is_dir() for path in paths)
-    return Found(inputs, several, tuple(_notes(words, [file for file in left if file not in words])))
+    skipped = [file for file in others if file not in transcripts]
+    return Found(inputs, several, tuple(_notes(transcripts, skipped)))
 
 
 def _open_folder(folder: Path, no_asr: bool) -> tuple[dict[Path, Path | None], list[Path]]:
@@ -79,37 +80,41 @@ def _open_folder(folder: Path, no_asr: bool) -> tuple[dict[Path, Path | None], l
         beside = {} if no_asr else _transcripts(files)
         found = {recording: beside.get(recording.stem) for recording in recordings}
     else:
-        found = {file: None for file in files if file.suffix.lower() in ALONE and not _ours(file)}
+        found = {
+            file: None for file in files if file.suffix.lower() in WITHOUT_RECORDINGS and not _is_result(file)
+        }
     if not found:
         raise InputError(
             f"{folder}: no recording in this folder, and no subtitles; looked for"
-            f" {_extensions(AUDIO | VIDEO | {*ALONE})}"
+            f" {_extensions(AUDIO | VIDEO | {*WITHOUT_RECORDINGS})}"
         )
-    taken = {*found, *found.values()}
-    return found, [file for file in files if file not in taken]
+    used = {*found, *found.values()}
+    return found, [file for file in files if file not in used]
 
 
 def _transcripts(files: Sequence[Path]) -> dict[str, Path]:
     """Find the preferred transcript of each stem."""
     return {
         file.stem: file
-        for extension in reversed(BESIDE)
+        for extension in reversed(BESIDE_RECORDINGS)
         for file in files
-        if file.suffix.lower() == extension and not _ours(file) and (extension != ".json" or _readable(file))
+        if file.suffix.lower() == extension
+        and not _is_result(file)
+        and (extension != ".json" or _is_transcript(file))
     }
 
 
-def _ours(file: Path) -> bool:
+def _is_result(file: Path) -> bool:
     """Whether mister-e wrote this transcript as a result."""
     try:
         with file.open("rb") as opened:
             start = opened.read(400).decode("utf-8", errors="replace")
     except OSError:
         return False  # whoever reads it whole says what is wrong
-    return _OURS.search(start) is not None
+    return _RESULT_START.search(start) is not None
 
 
-def _readable(file: Path) -> bool:
+def _is_transcript(file: Path) -> bool:
     """Whether JSON is a transcript: it may as well be settings or notes on the recording."""
     # imported here, as it brings the audio decoder, which --help need not wait for
     from mister_e.transcription.transcripts import read_transcript
@@ -122,35 +127,33 @@ def _readable(file: Path) -> bool:
 
 
 def _check(files: Sequence[Path], transcript: Path | None, no_asr: bool) -> None:
-    """Refuse what cannot be meant."""
+    """Refuse options that contradict each other or the inputs."""
     from mister_e.transcription.transcripts import FORMATS
 
     if len(files) == 1 and not files[0].exists():
         raise InputError(f"{files[0]}: no such file or folder")
-    alone = [file for file in files if file.suffix.lower() in FORMATS]
+    texts = [file for file in files if file.suffix.lower() in FORMATS]
     if no_asr and transcript is not None:
+        raise InputError("--no-asr uses the sound alone and --transcript gives words: leave one of them out")
+    if no_asr and texts:
         raise InputError(
-            "--no-asr judges the sound alone and --transcript gives words: leave one of them out"
-        )
-    if no_asr and alone:
-        raise InputError(
-            f"{alone[0]}: is a transcript, so there is no sound to judge alone; leave --no-asr out"
+            f"{texts[0]}: is a transcript, and --no-asr uses the sound alone; leave --no-asr out"
         )
     if transcript is None:
         return
     if len(files) != 1:
         raise InputError(f"--transcript goes with exactly one recording, got {len(files)} inputs")
-    if alone:
+    if texts:
         raise InputError(
-            f"{alone[0]}: is a transcript itself; give the recording as INPUT, or leave --transcript out"
+            f"{texts[0]}: is a transcript itself; give the recording as INPUT, or leave --transcript out"
         )
     if not transcript.exists():
         raise InputError(f"{transcript}: no such transcript")
 
 
-def _notes(words: Mapping[Path, Path | None], skipped: Sequence[Path]) -> Iterator[str]:
-    """Say what was made of folders."""
-    beside = [file for file in words.values() if file is not None]
+def _notes(transcripts: Mapping[Path, Path | None], skipped: Sequence[Path]) -> Iterator[str]:
+    """Say which files of folders were used as transcripts, and which were skipped."""
+    beside = [file for file in transcripts.values() if file is not None]
     if beside:
         recordings = "1 recording" if len(beside) == 1 else f"{len(beside)} recordings"
         yield f"the words of {recordings} come from the transcripts beside them: {_listed(beside)}"
@@ -160,10 +163,10 @@ def _notes(words: Mapping[Path, Path | None], skipped: Sequence[Path]) -> Iterat
         yield f"skipped {files} {what}: {_listed(skipped)}"
 
 
-def _listed(files: Sequence[Path], most: int = 5) -> str:
-    """Name files, not too many."""
-    more = f" and {len(files) - most} more" if len(files) > most else ""
-    return ", ".join(file.name for file in files[:most]) + more
+def _listed(files: Sequence[Path], limit: int = 5) -> str:
+    """Names of files, the first few."""
+    more = f" and {len(files) - limit} more" if len(files) > limit else ""
+    return ", ".join(file.name for file in files[:limit]) + more
 
 
 def _extensions(known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What goes to stderr, and the exit code that a run ends with."""
+"""Messages on stderr, and exit codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mister_e.errors import InputError, describe
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 
 #: Packages of the extra `train`.
-_EXTRA = {"accelerate", "matplotlib", "peft", "sklearn", "tensorboard", "yaml"}
+_EXTRA_PACKAGES = {"accelerate", "matplotlib", "peft", "sklearn", "tensorboard", "yaml"}
 
 _COLOURS = {"error": typer.colors.RED, "note": typer.colors.YELLOW, "wrote": typer.colors.GREEN}
 
@@ -36,7 +36,7 @@ def say(kind: str, text: str) -> None:
 
 @contextmanager
 def exit_codes(debug: bool) -> Iterator[None]:
-    """Turn whatever ends the block into a message and an exit code.
+    """Turn an error or Ctrl-C in the block into a message and an exit code.
 
     :param debug: show the traceback as well.
     :raises typer.Exit: 2 for bad input, 1 for any other failure, 130 for Ctrl-C.
@@ -54,8 +54,10 @@ def exit_codes(debug: bool) -> Iterator[None]:
 
 def explain(error: Exception) -> str:
     """One line about an error: the message of ours, the kind as well of any other."""
-    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in _EXTRA:
-        return f"this needs {package}, which comes with an extra: pip install 'mister-e[train]'"
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if package in _EXTRA_PACKAGES:
+            return f"this needs {package}, which comes with an extra: pip install 'mister-e[train]'"
     return describe(error)
 
 

@@ -1,4 +1,4 @@
-"""Where results go and in which format, settled before the work begins."""
+"""Outputs of `mister-e analyze`: where results go and in which format, decided before the work begins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BY_EXTENSION: dict[str, Format] = {f".{name}": name for name in get_args(Format
 
 @dataclass(frozen=True)
 class Output:
-    """One place for results: a file, a folder, or stdout where both are None.
+    """A place for results: a file, a folder, or stdout where both are None.
 
     :param format: what to write.
     :param path: the file for all conversations.
@@ -43,7 +43,7 @@ class Output:
 
 
 def choose(places: Sequence[str], form: Format | None, found: Found) -> list[Output]:
-    """Settle every output before the long work, so that nothing fails after it for want of a place.
+    """Decide on every output before the long work, so that none fails after it for want of a place.
 
     A single output obeys `form`; of several, those whose extension tells the format follow it.
 
@@ -56,9 +56,9 @@ def choose(places: Sequence[str], form: Format | None, found: Found) -> list[Out
     files = [path for output in outputs for path in _files(output, found)]
     if len({path.resolve() for path in files}) < len(files) or sum(map(_is_stdout, outputs)) > 1:
         raise InputError("two outputs go to the same place: give each -o a place of its own")
-    originals = {file.resolve() for given in found.inputs for file in given.files}
+    input_files = {file.resolve() for given in found.inputs for file in given.files}
     for path in files:
-        if path.resolve() in originals:
+        if path.resolve() in input_files:
             raise InputError(f"{path}: is one of the inputs and would be overwritten; choose another output")
     for output in outputs:
         _check_place(output)
@@ -83,15 +83,15 @@ def to_stdout(text: str) -> None:
 
 
 def _output(place: str, form: Format | None, count: int, found: Found) -> Output:
-    """Settle one `-o`."""
+    """Decide on the output of one `-o`."""
     path = Path(place)
     if place != _STDOUT and _means_folder(place, found):
         if form is None or form == "table":
             raise InputError(f"{place}: is a folder; say with --format what each conversation's file holds")
         return Output(form, folder=path)
-    by_name = "table" if place == _STDOUT else _BY_EXTENSION.get(path.suffix.lower())
-    explicit_first = place == _STDOUT or count <= 1
-    chosen = form or by_name if explicit_first else by_name or form
+    by_extension = "table" if place == _STDOUT else _BY_EXTENSION.get(path.suffix.lower())
+    option_first = place == _STDOUT or count <= 1
+    chosen = form or by_extension if option_first else by_extension or form
     if chosen is None:
         endings = ", ".join(_BY_EXTENSION)
         raise InputError(f"{path}: its name does not tell the format; end it in {endings}, or give --format")

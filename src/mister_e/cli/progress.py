@@ -1,4 +1,4 @@
-"""A progress bar on stderr, for people who watch."""
+"""A progress bar on stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown(quiet: bool) -> Iterator[Progress]:
-    """Give the hook that draws the stages, or a silent one where nobody watches.
+    """Give the progress hook that draws a bar, or a silent one where stderr is no terminal.
 
     :param quiet: draw nothing even on a terminal.
     """
@@ -59,13 +59,13 @@ def numbered(progress: Progress, names: Sequence[str]) -> Progress:
 def _reporter(bar: Bar) -> Progress:
     """Show one stage at a time: a new one, or one that starts over, begins a fresh estimate."""
     task = bar.add_task("starting", total=None)
-    before = ("", 0.0)
+    last = ("", 0.0)
 
     def report(stage: str, done: float, total: float) -> None:
-        nonlocal before
-        if stage != before[0] or done < before[1]:
+        nonlocal last
+        if stage != last[0] or done < last[1]:
             bar.reset(task, description=stage, total=total or None)
-        before = (stage, done)
+        last = (stage, done)
         bar.update(task, completed=done, total=total or None)
 
     return report

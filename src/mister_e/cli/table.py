@@ -1,4 +1,4 @@
-"""An analysis as a table to read in a terminal."""
+"""An analysis as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ EXPERT_STYLES = {
     "fusion": ("F", "black on magenta"),
 }
 
-#: Cells of the gate's bar.
+#: Cells of the gate's bar: one for each tenth of the weight.
 CELLS = 10
 
-#: A turn's text is cut after this many lines.
-LINES = 3
+#: A turn's text is cut after this many lines, so that a screen shows several turns.
+MAX_TEXT_LINES = 3
 
 LEGEND = "trust: how much each expert weighed, S speech, T text, F fusion."
 LIMITS = "Estimates of what is expressed, often wrong; not what anyone feels or intends."
@@ -63,7 +63,7 @@ def _legend(analysis: Analysis) -> Iterator[str]:
 
 
 def gate_cells(gate: Scores) -> list[str]:
-    """Share the bar's cells among the experts by their weights, largest remainders first.
+    """Divide the bar's cells among the experts by their weights, largest remainders first.
 
     :param gate: weight of each expert; they sum to 1.
     :return: `CELLS` names of experts, in the experts' order.
@@ -98,13 +98,13 @@ def _turns(conversation: ConversationAnalysis, console: Console) -> Table:
     if split:
         widths["ch"] = 2
     emotions = [marked(turn.emotion, uncertain=turn.uncertain) for turn in conversation]
-    after = {"emotion": max(7, *map(len, emotions)), "sure": 4}
+    right_widths = {"emotion": max(7, *map(len, emotions)), "sure": 4}
     weighed = any(turn.trusted for turn in conversation)
     if weighed:
-        after["trust"] = CELLS
-    gaps = 2 * (len(widths) + len(after))  # padding and divider
-    taken = sum(widths.values()) + sum(after.values()) + gaps
-    widths |= {"text": max(10, console.width - taken)} | after
+        right_widths["trust"] = CELLS
+    gaps = 2 * (len(widths) + len(right_widths))  # padding and divider
+    used_width = sum(widths.values()) + sum(right_widths.values()) + gaps
+    widths |= {"text": max(10, console.width - used_width)} | right_widths
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for name, width in widths.items():
@@ -122,7 +122,7 @@ def _turns(conversation: ConversationAnalysis, console: Console) -> Table:
 
 
 def _time(turn: TurnAnalysis, number: int) -> str:
-    """When the turn was said, or its number where no time is known."""
+    """Times of a turn, or its number where none is known."""
     if turn.start is None:
         return str(number)
     return clock(turn.start) if turn.end is None else f"{clock(turn.start)}-{clock(turn.end)}"
@@ -134,12 +134,12 @@ def _channel(turn: TurnAnalysis) -> str:
 
 
 def _words(turn: TurnAnalysis, width: int, console: Console) -> Text:
-    """Return what was said in at most `LINES` lines."""
+    """Return the words of a turn in at most `MAX_TEXT_LINES` lines."""
     if turn.text is None:
         return Text("(no words)", style="dim")
     lines = list(Text(plain(turn.text)).wrap(console, width))
-    if len(lines) > LINES:
-        lines = lines[:LINES]
+    if len(lines) > MAX_TEXT_LINES:
+        lines = lines[:MAX_TEXT_LINES]
         lines[-1].truncate(width - 1)
         lines[-1].append("…")
     return Text("\n").join(lines)

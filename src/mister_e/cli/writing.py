@@ -1,4 +1,4 @@
-"""Results on their way out: each file whole or not at all, and no failure takes another's result."""
+"""Writing results: each file whole or not at all; the failure of one output leaves the others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from mister_e.cli.outputs import Format, Output, to_stdout
 from mister_e.errors import InputError
 from mister_e.files import write_text
 
-_FILE_WIDTH = 100  # columns of a table that is written to a file
+# Columns of a table in a file, which has no terminal's width to follow.
+_FILE_WIDTH = 100
 
 
 class Writer:
-    """Writes results to the outputs, goes on where one fails, and remembers both.
+    """Writes results to the outputs; one that fails does not stop the others.
+
+    `written` and `failures` tell what became of them.
 
     :param outputs: where to write.
     :param embed_audio: put the recordings into pages.
@@ -37,7 +40,7 @@ class Writer:
             for output in self.outputs:
                 if output.folder is not None:
                     path = output.file_of(conversation.id)
-                    with self._going_on(conversation.source or conversation.id, path):
+                    with self._collecting_failure(conversation.source or conversation.id, path):
                         text = self._text(analysis, output)
                         output.folder.mkdir(exist_ok=True)
                         self._save(path, text)
@@ -46,11 +49,11 @@ class Writer:
         """Write the whole to every file, then to stdout."""
         for output in self.outputs:
             if output.path is not None:
-                with self._going_on(str(output.path), output.path):
+                with self._collecting_failure(str(output.path), output.path):
                     self._save(output.path, self._text(analysis, output))
         for output in self.outputs:
             if output.path is None and output.folder is None:
-                with self._going_on("stdout", Path("stdout")):
+                with self._collecting_failure("stdout", Path("stdout")):
                     to_stdout(self._text(analysis, output, printed=True))
 
     def _text(self, analysis: Analysis, output: Output, *, printed: bool = False) -> str:
@@ -61,7 +64,7 @@ class Writer:
         self.written.append(path)
 
     @contextmanager
-    def _going_on(self, what: str, path: Path) -> Iterator[None]:
+    def _collecting_failure(self, what: str, path: Path) -> Iterator[None]:
         """Keep the failure of a block for later, named after what it was about.
 
         :param what: whose result is written.

@@ -58,7 +58,7 @@ def analyze(
         typer.Option(help="mix: average them. split: cut each into turns by itself, for two-sided calls."),
     ] = "mix",
     no_asr: Annotated[
-        bool, typer.Option("--no-asr", help="Transcribe nothing; the sound alone is judged.")
+        bool, typer.Option("--no-asr", help="Recognise no words; use the sound alone.")
     ] = False,
     language: Annotated[str, typer.Option(metavar="CODE", help="Language spoken, such as en.")] = "en",
     form: Annotated[
@@ -125,14 +125,14 @@ def analyze(
 
 
 def _tell(kind: str, messages: Iterable[str], quiet: bool) -> None:
-    """Say on stderr what is good to know."""
+    """Put messages on stderr, unless --quiet."""
     if not quiet:
         for message in messages:
             say(kind, message)
 
 
 def _report(analysis: Analysis, failures: list[Exception], quiet: bool, debug: bool) -> None:
-    """Say on stderr what to know of the results and what failed.
+    """Put the notes of the results, and what failed, on stderr.
 
     :raises typer.Exit: 2 when an input was bad, 1 when anything else failed.
     """

@@ -34,8 +34,8 @@ A repaired copy in `corpora/meld-fixed`: `mister-e check corpora/meld --fix`
 **Exit codes**: 0 nothing or warnings; 1 errors (with --fix: in the copy); 2 bad input; 130 Ctrl-C.
 """
 
-#: Utterances named after a finding; the JSON has them all.
-_NAMED = 5
+#: Utterances that are named after a finding, on a line; the JSON has them all.
+_MAX_NAMED = 5
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
@@ -123,6 +123,6 @@ def _finding(finding: Finding) -> Text:
     )
     # the message of a finding on one turn names it
     if finding.rows and not finding.message.startswith(finding.rows[0]):
-        more = ", …" if len(finding.rows) > _NAMED else ""
-        text.append(plain(f" ({', '.join(finding.rows[:_NAMED])}{more})"), style="dim")
+        more = ", …" if len(finding.rows) > _MAX_NAMED else ""
+        text.append(plain(f" ({', '.join(finding.rows[:_MAX_NAMED])}{more})"), style="dim")
     return text
