@@ -19,7 +19,7 @@ import pytest
 
 from mister_e.corpora import SPLITS, Corpus, Protocol, Row, build
 from mister_e.corpora.extraction.decoder import Decoder
-from mister_e.corpora.releases.text import decode, mend
+from mister_e.corpora.text import decode, mend
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
 

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from mister_e.cli import app
 from mister_e.corpora import Corpus, checks, table
 from mister_e.corpora.checks.findings import DecodedClip, Evidence, Finding
-from mister_e.corpora.counting import counts
 from mister_e.corpora.releases import iemocap, meld
-from mister_e.corpora.releases.text import unscrambled
+from mister_e.corpora.rows import counts
 from mister_e.corpora.store import write
+from mister_e.corpora.text import unscrambled
 from mister_e.errors import InputError
 
 LABELS = ("joy", "anger")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mister_e.corpora.releases.text import decode, lines, mend, unscrambled
+from mister_e.corpora.text import decode, lines, mend, unscrambled
 
 
 def test_lines_end_at_newlines_only(tmp_path):

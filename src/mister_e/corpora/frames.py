@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mister_e.corpora.releases.text import decode
+from mister_e.corpora.text import decode
 from mister_e.errors import InputError
 
 #: Columns that a user's table may have, besides features, with their types.

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mister_e.corpora.base import SPLITS, Protocol, Row
-from mister_e.corpora.releases.text import decode
 from mister_e.corpora.splits import split_name
+from mister_e.corpora.text import decode
 from mister_e.errors import InputError
 
 #: Conversations named in an error at most.

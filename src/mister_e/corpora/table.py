@@ -13,9 +13,9 @@ import polars as pl
 from mister_e.corpora import build
 from mister_e.corpora.base import Protocol, Row
 from mister_e.corpora.frames import KNOWN, read_frame, with_features
-from mister_e.corpora.releases.text import mend
 from mister_e.corpora.splits import make_splits, make_validation, split_name
 from mister_e.corpora.store import Corpus
+from mister_e.corpora.text import mend
 from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS, LabelSet
 

@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from mister_e.corpora.checks.findings import DecodedClip, Evidence
-from mister_e.corpora.counting import counts
-from mister_e.corpora.releases.text import mend
+from mister_e.corpora.rows import counts
 from mister_e.corpora.store import Corpus, root_from, write
+from mister_e.corpora.text import mend
 from mister_e.errors import InputError
 
 

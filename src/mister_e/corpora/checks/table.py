@@ -8,7 +8,7 @@ import polars as pl
 
 from mister_e.corpora.base import SPLITS
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
-from mister_e.corpora.counting import counts
+from mister_e.corpora.rows import counts
 
 #: Overlap of two turns (s) that is reported, where it is also more than half of the shorter turn.
 _LONG_OVERLAP = 5.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
-from mister_e.corpora.releases.text import unscrambled
+from mister_e.corpora.text import unscrambled
 
 #: Sentences of so many words are not the same by chance.
 _SENTENCE = 5

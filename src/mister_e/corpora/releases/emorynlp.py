@@ -11,8 +11,8 @@ import polars as pl
 
 from mister_e.corpora import build
 from mister_e.corpora.base import Protocol, Row
-from mister_e.corpora.releases.text import mend
 from mister_e.corpora.store import Corpus
+from mister_e.corpora.text import mend
 from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS
 

@@ -18,8 +18,8 @@ from mister_e.corpora.base import Protocol, Row
 from mister_e.corpora.extraction.archives import is_litter
 from mister_e.corpora.releases.folds import folds, is_happy_by_convention
 from mister_e.corpora.releases.layout import check_rows_whole, folder, locate
-from mister_e.corpora.releases.text import lines
 from mister_e.corpora.store import Corpus
+from mister_e.corpora.text import lines
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
 

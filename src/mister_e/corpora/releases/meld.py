@@ -14,8 +14,8 @@ from mister_e.corpora import build
 from mister_e.corpora.base import Protocol, Row
 from mister_e.corpora.releases.layout import check_rows_whole, check_whole
 from mister_e.corpora.releases.meld_clips import Clips, find_clips, read_member
-from mister_e.corpora.releases.text import decode, mend
 from mister_e.corpora.store import Corpus
+from mister_e.corpora.text import decode, mend
 from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS, LabelSet
 

@@ -12,8 +12,8 @@ from mister_e.corpora import build
 from mister_e.corpora.base import SPLITS, Protocol, Row
 from mister_e.corpora.releases.folds import folds
 from mister_e.corpora.releases.layout import check_rows_whole, find, folder, locate
-from mister_e.corpora.releases.text import lines
 from mister_e.corpora.store import Corpus
+from mister_e.corpora.text import lines
 from mister_e.errors import InputError
 from mister_e.labels import LabelSet
 
