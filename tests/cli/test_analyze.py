@@ -99,7 +99,9 @@ def test_what_is_done_before_ctrl_c_is_kept(run, chat, tmp_path, monkeypatch):
     calls.mkdir()
     for name in "abc":
         shutil.copy(chat, calls / f"{name}.srt")
-    monkeypatch.setattr("mister_e.cli.verbs.analyze.shown", lambda quiet: contextlib.nullcontext(interrupt))
+    monkeypatch.setattr(
+        "mister_e.cli.verbs.analyze.progress_bar", lambda quiet: contextlib.nullcontext(interrupt)
+    )
     result = run("analyze", calls, "--format", "json", "-o", out)
     assert result.exit_code == 130
     assert result.stderr == f"wrote: {out}/a.json\nwrote: {out}/b.json\nstopped\n"
@@ -195,7 +197,7 @@ def test_ctrl_c_midway_leaves_no_output(recording, tmp_path):
         "from mister_e.cli.verbs import analyze\n"
         "def interrupt(stage, done, total):\n"
         "    if done: os.kill(os.getpid(), signal.SIGINT)\n"
-        "analyze.shown = lambda quiet: contextlib.nullcontext(interrupt)\n"
+        "analyze.progress_bar = lambda quiet: contextlib.nullcontext(interrupt)\n"
         "main()"
     )
     words = ["analyze", recording, "-o", tmp_path / "out.json", "-o", tmp_path / "out.html"]

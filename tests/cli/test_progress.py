@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mister_e.cli.progress import numbered, shown
+from mister_e.cli.progress import numbered, progress_bar
 from mister_e.progress import INPUT, silent
 
 
@@ -24,7 +24,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def test_on_a_terminal_the_stages_are_named(monkeypatch):
     terminal = watch(monkeypatch)
-    with shown(quiet=False) as progress:
+    with progress_bar(quiet=False) as progress:
         for stage in ("reading", "judging"):
             for done in range(4):
                 progress(stage, done, 3)
@@ -34,14 +34,14 @@ def test_on_a_terminal_the_stages_are_named(monkeypatch):
 
 def test_quiet_draws_nothing(monkeypatch):
     terminal = watch(monkeypatch)
-    with shown(quiet=True) as progress:
+    with progress_bar(quiet=True) as progress:
         assert progress is silent
     assert terminal.getvalue() == ""
 
 
 def test_a_pipe_gets_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with shown(quiet=False) as progress:
+    with progress_bar(quiet=False) as progress:
         assert progress is silent
 
 
@@ -64,6 +64,6 @@ def test_of_one_file_the_stages_are_told_as_they_are():
 
 def test_a_name_is_no_markup(monkeypatch):
     terminal = watch(monkeypatch)
-    with shown(quiet=False) as progress:
+    with progress_bar(quiet=False) as progress:
         progress("[red]a[/red].wav", 1, 2)
     assert "[red]a[/red].wav" in terminal.getvalue()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def shown(quiet: bool) -> Iterator[Progress]:
+def progress_bar(quiet: bool) -> Iterator[Progress]:
     """Give the progress hook that draws a bar, or a silent one where stderr is no terminal.
 
     :param quiet: draw nothing even on a terminal.

@@ -10,7 +10,7 @@ import typer
 from mister_e.cli.messages import exit_codes, say
 from mister_e.cli.options import Changes, Debug, Quiet, RecipeFile, Seeds, StoreFolder, out_option
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 
 EPILOG = """
 **Examples**
@@ -49,7 +49,7 @@ def ablate(
         from mister_e.files import write_text
 
         store = EmbeddingStore.load(data)
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             from mister_e.evaluation.ablation import VARIANTS, to_markdown
             from mister_e.evaluation.ablation import ablate as run
 

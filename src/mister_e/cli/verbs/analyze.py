@@ -13,7 +13,7 @@ from mister_e.cli.inputs import expand
 from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
 from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import Format, choose
-from mister_e.cli.progress import numbered, shown
+from mister_e.cli.progress import numbered, progress_bar
 from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
 
@@ -99,7 +99,7 @@ def analyze(
         writer = Writer(outputs, embed_audio=embed_audio)
         _tell("note", found.notes, quiet)
         try:
-            with shown(quiet) as progress:
+            with progress_bar(quiet) as progress:
                 progress("loading the model", 0, 0)
                 # torch comes with the pipeline: bad usage is told without waiting for it
                 from mister_e.pipeline import Pipeline

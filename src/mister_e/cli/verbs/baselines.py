@@ -10,7 +10,7 @@ import typer
 from mister_e.cli.messages import exit_codes, say
 from mister_e.cli.options import Debug, Quiet, StoreFolder, out_option, seed_option
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 
 EPILOG = """
 **Examples**
@@ -47,7 +47,7 @@ def baselines(
         from mister_e.encoders.store import EmbeddingStore
 
         store = EmbeddingStore.load(data)
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             from mister_e.evaluation.baselines import BASELINES, markdown, run_baselines
 
             summary = run_baselines(

@@ -14,7 +14,7 @@ from rich.text import Text
 from mister_e.cli.messages import FAILED, exit_codes, plain, say
 from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 from mister_e.cli.verbs import prepare
 from mister_e.errors import InputError
 from mister_e.files import write_text
@@ -65,7 +65,7 @@ def check(
             raise InputError(f"{json_file}: the folder {json_file.parent} does not exist; make it first")
         loaded = Corpus.load(corpus)
         changes: list[str] | None = None
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             if fix:
                 copy = corpus.resolve().with_name(f"{corpus.resolve().name}-fixed")
                 loaded, changes = checks.fix(loaded, copy, progress=progress)

@@ -10,7 +10,7 @@ import typer
 from mister_e.cli.messages import exit_codes, say
 from mister_e.cli.options import CorpusFolder, Debug, EncoderName, Quiet, out_option
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 from mister_e.errors import InputError
 from mister_e.experts import Modality
 
@@ -53,7 +53,7 @@ def embed(
     with exit_codes(debug):
         if text is None and speech is None:
             raise InputError("nothing to embed with: give --text ENCODER, --speech ENCODER, or both")
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             from mister_e.corpora.store import Corpus
             from mister_e.encoders.store import EmbeddingStore
 

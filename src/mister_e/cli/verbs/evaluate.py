@@ -20,7 +20,7 @@ from mister_e.cli.options import (
     read_pairs,
 )
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 from mister_e.errors import InputError
 from mister_e.progress import Progress
 
@@ -143,7 +143,7 @@ def evaluate(
         if voices or speech:
             _conditions(run, data, voices or [], speech, split, mode, out, quiet=quiet)
             return
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             if model is not None:
                 from mister_e.evaluation.labelled import read_labelled
 
@@ -209,7 +209,7 @@ def _conditions(
 
     store, voices = EmbeddingStore.load(data), VoiceStores.load(folders, speech)
     assert voices is not None
-    with shown(quiet) as progress:
+    with progress_bar(quiet) as progress:
         found = evaluate_conditions(run, store, voices, split=split or "validation", progress=progress)
         to_stdout(render_conditions(found, Console()))
         paths = write_conditions(found, out or run)

@@ -10,7 +10,7 @@ import typer
 from mister_e.cli.messages import exit_codes, say
 from mister_e.cli.options import Changes, Debug, Quiet, RecipeFile, Seeds, out_option
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 
 EPILOG = """
 **Examples**
@@ -61,7 +61,7 @@ def finetune(
         from mister_e.training.stage1.run import find_corpora, run_stage1
 
         corpora = find_corpora(read.part(part), data)
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             summary = run_stage1(read, part, corpora, out, seeds=seed or (), test=test, progress=progress)
         write_text(out / "recipe.yaml", read.to_yaml())
         to_stdout(_render(summary))

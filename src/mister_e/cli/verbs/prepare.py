@@ -11,7 +11,7 @@ import typer
 from mister_e.cli.messages import exit_codes, plain, say
 from mister_e.cli.options import Debug, MaxPieces, PieceSeconds, Quiet, read_pairs
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 from mister_e.errors import InputError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def prepare(
             options[argument] = value
         if protocol is not None:
             options["name" if corpus in ("table", "clips") else "protocol"] = protocol
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             # polars comes with the corpora: bad usage is told without waiting for it
             from mister_e import corpora
             from mister_e.corpora.own_splits import read_splits

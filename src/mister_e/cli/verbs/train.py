@@ -18,7 +18,7 @@ from mister_e.cli.options import (
     out_option,
 )
 from mister_e.cli.outputs import to_stdout
-from mister_e.cli.progress import shown
+from mister_e.cli.progress import progress_bar
 
 EPILOG = """
 **Examples**
@@ -59,7 +59,7 @@ def train(
         from mister_e.files import write_text
 
         store = EmbeddingStore.load(data)
-        with shown(quiet) as progress:
+        with progress_bar(quiet) as progress:
             from mister_e.training.stage2.pairing import VoiceStores
             from mister_e.training.stage2.run import run_stage2
 
