@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test install check fix bench mini clean
+.PHONY: demo test install check fix bench mutants mini clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.package  ## analyse the sample: a table here, a page in analysis.html
@@ -30,6 +30,9 @@ fix: .venv/.tests  ## format, and mend what the linter can
 bench: .venv/.tests  ## speed and memory, written to benchmarks/ and to the README's tables
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/python benchmarks/tables.py
+
+mutants: .venv/.tests  ## plant 100 small mistakes one by one and count those that the tests notice: half an hour on two cores
+	$(BIN)/python benchmarks/mutants.py $(ARGS)
 
 mini: .venv/.tests  ## train the bundled models into runs/bundle/models: make mini DATA=DIR; some hours on two cores, and it goes on where it was
 	$(BIN)/python scripts/train_bundled.py --data $(DATA)
