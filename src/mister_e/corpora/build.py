@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mister_e.corpora import counting
 from mister_e.corpora.base import Protocol, Reader, Row
 from mister_e.corpora.extraction import AudioFormat, archives, check_form, check_targets, extract, prune
 from mister_e.corpora.own_splits import apply_splits, with_own_split
 from mister_e.corpora.places import check_places, check_untouched, only_run
 from mister_e.corpora.rows import check_rows, names, to_table
+from mister_e.corpora.rows import counts as count_turns
 from mister_e.corpora.store import METADATA, TABLE, Corpus, root_from, write
 from mister_e.errors import InputError
 from mister_e.files import sha256
@@ -68,7 +68,7 @@ def prepare(
     features, custom = names(row.features for row in rows), names(row.custom for row in rows)
     table = to_table(rows, features, custom)
     if counts:
-        _check_counts(counting.counts(table, protocol, features), protocol)
+        _check_counts(count_turns(table, protocol, features), protocol)
     originals = {row.audio.partition(archives.INSIDE)[0] for row in rows if row.audio is not None}
     check_untouched(out, [src, *(root / name for name in originals)], [out / TABLE, out / METADATA])
     hashes = _hashes(src, sources)
@@ -88,7 +88,7 @@ def prepare(
             "validate_on": validate_on,
             "split_by": "protocol" if splits is None else "user",
             "labels": protocol.labels.to_json(),
-            "counts": counting.counts(table, protocol, features),
+            "counts": count_turns(table, protocol, features),
             "audio": audio,
             "audio_root": "." if audio != "none" else root_from(out, root),
             "features": features,
