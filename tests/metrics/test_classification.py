@@ -20,6 +20,7 @@ from mister_e.metrics.classification import (
     overall_scores,
     weighted_f1,
 )
+from mister_e.metrics.reliability import Reliability
 
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
 
@@ -69,6 +70,26 @@ def test_calibration_error_by_hand():
     assert expected_calibration_error(sure, [1] * 10) == pytest.approx(0.9)
     half = np.array([[1.0, 0.0]] * 5 + [[0.4, 0.6]] * 5)
     assert expected_calibration_error(half, [0] * 5 + [0] * 5) == pytest.approx(0.5 * 0.6)
+
+
+def test_the_reliability_table_by_hand():
+    # confidences 0.55 (correct), 0.55 (wrong), 0.9 (correct) and 1.0 (correct), in bins a quarter wide
+    probabilities = np.array([[0.55, 0.45], [0.55, 0.45], [0.1, 0.9], [0.0, 1.0]])
+    table = Reliability.of(probabilities, np.array([0, 1, 1, 1]), bins=4)
+
+    empty = {"turns": 0, "confidence": None, "accuracy": None}
+    assert table.to_json() == {
+        "ece": pytest.approx((2 * 0.05 + 2 * 0.05) / 4),
+        "bins": [
+            {"from": 0.0, "to": 0.25, **empty},
+            {"from": 0.25, "to": 0.5, **empty},
+            {"from": 0.5, "to": 0.75, "turns": 2, "confidence": 0.55, "accuracy": 0.5},
+            {"from": 0.75, "to": 1.0, "turns": 2, "confidence": 0.95, "accuracy": 1.0},
+        ],
+    }
+    both = Reliability(table.sums + table.sums)
+    assert both.error == pytest.approx(table.error)
+    assert Reliability(np.zeros((3, 3))).error == 0
 
 
 @settings(deadline=None, max_examples=50)
