@@ -83,9 +83,9 @@ def embed(
 def render(modality: str, splits: dict[str, Embedded]) -> str:
     """Say of each split how many turns were computed, reused and missing."""
     return "".join(
-        f"{modality} {split}: {one.turns:,} turns, {one.computed:,} computed,"
-        f" {one.reused:,} reused, {one.missing:,} missing\n"
-        for split, one in splits.items()
+        f"{modality} {split}: {counts.turns:,} turns, {counts.computed:,} computed,"
+        f" {counts.reused:,} reused, {counts.missing:,} missing\n"
+        for split, counts in splits.items()
     )
 
 

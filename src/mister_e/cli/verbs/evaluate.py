@@ -53,7 +53,7 @@ Plain read speech, which should come out neutral: `mister-e evaluate --model min
 --map unlabelled_read=neutral --mode speech-only --split test`
 
 Clips are a folder with a `manifest.csv` with the columns file, emotion and, if known, text and speaker;
-each clip is judged by itself, its sound relative to that of the whole folder, as a turn's is to its
+each clip is predicted by itself, its sound relative to that of the whole folder, as a turn's is to its
 recording; with `--alone` a clip is a recording of its own. Where actors speak the same sentences in every
 emotion, words say nothing of it:
 `--mode speech-only` is the honest choice. Classes are matched by name (`happy` is `joy`); the model chooses
