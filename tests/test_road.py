@@ -208,6 +208,7 @@ def test_an_export_of_bundled_encoders_carries_scores_and_says_what_it_is(traine
     for part in ("# mine", "| my calls | 5 |", "tiny", "Any use", "a model that knows nothing", "minilm-l6"):
         assert part in card
     model = ModelFolder.from_pretrained(tmp_path / "model")
+    assert str(trained) not in (tmp_path / "model" / "config.json").read_text()
     assert model.config.calibration == ModelFolder.load(trained / "run", encoders=False).calibration
     assert model.config.training["protocol"]["labels"] == ["glad", "sad"]
     # the same mixture may be exported again, another one may not lie there already

@@ -9,7 +9,7 @@ PACKAGES = ("mister-e", "torch", "numpy", "scikit-learn", "transformers", "peft"
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python and of `PACKAGES`, to be stored with results; packages that are missing are left out.
+    """Versions of Python and of those of `PACKAGES` that are installed, to be stored with results.
 
     :return: name to version.
     """

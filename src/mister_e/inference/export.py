@@ -50,6 +50,8 @@ def export(
                 source = encoder_folder(encoders[modality])
                 check_identity(config, modality, load_encoder(source), str(encoders[modality]))
                 shutil.copytree(source, folder / modality)
+                # a store calls an encoder by its path, which is nobody else's business
+                metadata[modality] = metadata[modality].model_copy(update={"name": ""})
             for modality in set(encoders) - set(needed_modalities(config.mixture)):
                 metadata.pop(modality, None)  # no expert reads it
             shutil.copyfile(find_config(Path(run)) / WEIGHTS, folder / WEIGHTS)
