@@ -159,10 +159,10 @@ def test_the_clips_of_a_folder_are_one_recording_unless_told_otherwise(run, pipe
     one = Conversation("all", tuple(turn for conversation in turns for turn in conversation))
     # what the turns of one recording are to the speech encoder, and not to the context network
     assert together.logits == pytest.approx(
-        pipeline.judge(turns[::-1], together=True).predictions.logits[::-1], abs=1e-3
+        pipeline.predictor.predict(turns[::-1], together=True).predictions.logits[::-1], abs=1e-3
     )
-    assert together.logits != pytest.approx(pipeline.judge([one]).predictions.logits, abs=1e-3)
-    assert together.logits != pytest.approx(pipeline.judge(turns).predictions.logits, abs=1e-2)
+    assert together.logits != pytest.approx(pipeline.predictor.predict([one]).predictions.logits, abs=1e-3)
+    assert together.logits != pytest.approx(pipeline.predictor.predict(turns).predictions.logits, abs=1e-2)
 
 
 CALM = (1.8, 60.0, 9.0, 170.0, 50.0, 180.0, 5.0, 7.0)
