@@ -7,13 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
-from mister_e.training.mixture_folder import load_mixture
 from sklearn.metrics import f1_score
 from stores import LABELS, make_store, small_recipe
 
 from mister_e.evaluation.baselines import BASELINES
 from mister_e.evaluation.baselines.networks import Mlp, Settings, network
 from mister_e.evaluation.baselines.run import Baseline
+from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import predict
 from mister_e.training.stage2.run import run_stage2
 
@@ -60,7 +60,10 @@ def test_the_scores_of_a_run_are_those_of_its_models(run, trained, place):
     assert done.exit_code == 0, done.stderr
     written = json.loads((folder / "evaluation-test-full.json").read_text(encoding="utf-8"))
     for seed in (0, 1):
-        said = predict(load_mixture(folder / f"seed-{seed}"), list(store.conversations("test")))
+        said = predict(
+            ModelFolder.load(folder / f"seed-{seed}", encoders=False).mixture,
+            list(store.conversations("test")),
+        )
         truth, predicted = said.labels[said.scored], said.logits[said.scored].argmax(1)
         card = written["seeds"][str(seed)]
         expected = 100 * f1_score(truth, predicted, average="weighted", zero_division=0)

@@ -5,7 +5,7 @@ import json
 import pytest
 from stores import make_store, small_recipe
 
-from mister_e.training.mixture_folder import load_mixture
+from mister_e.inference.model_folder import ModelFolder
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,9 @@ def test_train(run, made, tmp_path):
     assert "small · talks-3 · seeds: 1" in done.stdout
     assert "validation: weighted F1" in done.stdout
     assert "±" not in done.stdout  # one seed has no deviation
-    assert load_mixture(tmp_path / "run" / "seed-4").facts.train["epochs"] == 3
+    assert (
+        ModelFolder.load(tmp_path / "run" / "seed-4", encoders=False).config.training["train"]["epochs"] == 3
+    )
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["seeds"] == [4]
     assert "epochs: 3" in (tmp_path / "run" / "recipe.yaml").read_text()
     assert "--test" not in run("train", "--help").stdout
