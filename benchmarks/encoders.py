@@ -37,8 +37,8 @@ def corpus_of(data: Path, folder: Path) -> Any:
 def embedding(data: Path, runs: int, recipe: str) -> dict[str, float]:
     """Turns a second: the test split in batches, and some of it one turn at a time, in turn.
 
-    The turns that are read alone are whole prompts of one turn, without pads, as a loop over
-    utterances would read them; the batches read the same turns in the same way, and then as the recipe does.
+    The turns that are embedded alone are whole prompts of one turn, without padding, as a loop over
+    utterances would embed them; the batches hold the same prompts, and then those of the recipe.
     """
     from mister_e.encoders.base import embed
     from mister_e.encoders.registry import new_encoder
@@ -49,10 +49,10 @@ def embedding(data: Path, runs: int, recipe: str) -> dict[str, float]:
         conversations = list(corpus_of(data, Path(folder)).conversations("test"))
     single = chosen.model_copy(update={"history": 0, "turns_per_prompt": 1, "instruction": None})
     encoder, plain = (new_encoder("text", config).eval() for config in (chosen, single))
-    turns = [(turn,) for one in conversations for turn in one]
-    singles = [type(conversations[0])(str(i), one) for i, one in enumerate(turns)]
+    turns = [(turn,) for conversation in conversations for turn in conversation]
+    singles = [type(conversations[0])(str(i), own) for i, own in enumerate(turns)]
     ways: dict[str, tuple[Callable[[], object], int]] = {
-        "one_at_a_time": (lambda: [embed(plain, [one]) for one in singles[:ALONE]], ALONE),
+        "one_at_a_time": (lambda: [embed(plain, [single]) for single in singles[:ALONE]], ALONE),
         "batched": (lambda: embed(plain, singles), len(singles)),
         "as_the_recipe": (lambda: embed(encoder, conversations), len(singles)),
     }
@@ -80,7 +80,7 @@ def speech(data: Path, runs: int, _: str) -> dict[str, float]:
 
     clips = sorted((data / "librispeech").glob("*.ogg"))[:60]
     sounds = [read_clip(path, 0.0, None, None) for path in clips]
-    turns = [Utterance(str(i), audio=Clip(samples=one)) for i, one in enumerate(sounds)]
+    turns = [Utterance(str(i), audio=Clip(samples=sound)) for i, sound in enumerate(sounds)]
     conversations = [Conversation(str(i), tuple(turns[i : i + 10])) for i in range(0, len(turns), 10)]
     encoder = WhisperEncoder.from_base(WhisperEncoderConfig())
     embed(encoder, conversations[:1])

@@ -1,4 +1,4 @@
-"""How long preparing and reading a corpus takes, and how much memory: JSON on stdout.
+"""Time and memory of preparing and reading a corpus, as JSON.
 
 The clips are real AAC in mp4, as MELD's: a few are encoded, the others are links to them.
 """
@@ -26,7 +26,7 @@ DISTINCT = 20
 #: Turns of a conversation.
 TURNS = 10
 
-#: Runs the command line, then tells the peak memory (MB) of itself and of its children.
+#: Runs the command line, then prints the peak memory (MB) of itself and of its children.
 _RUN = """
 import resource, sys
 from mister_e.cli import app
@@ -65,12 +65,14 @@ def measure(folder: Path, clips: int, seconds: float, repeats: int) -> dict[str,
             memory[f"jobs {jobs}"] = peak
     _, memory["jobs 2, a tenth of the clips"] = prepare(few, folder / "out-few", 2)
     again = [prepare(table, folder / "out", 2, resume=True)[0] for _ in range(repeats)]
-    medians = {jobs: statistics.median(some) for jobs, some in times.items()}
+    medians = {jobs: statistics.median(repeats_of) for jobs, repeats_of in times.items()}
     return {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
         "clips": clips,
         "seconds_a_clip": seconds,
-        "prepare_s": {f"jobs {jobs}": [round(one, 2) for one in some] for jobs, some in times.items()},
+        "prepare_s": {
+            f"jobs {jobs}": [round(spent, 2) for spent in repeats_of] for jobs, repeats_of in times.items()
+        },
         "jobs_2_is_faster_by": round(medians[1] / medians[2], 2),
         "resume_s": round(statistics.median(again), 2),
         "peak_memory_mb": memory,

@@ -1,8 +1,8 @@
 """Train and score the mixture on real corpora: `benchmarks/results.py --data DIR --work DIR`.
 
-For every corpus: its text encoder (seed 0 of `benchmarks/stage1.py`, made where it is missing) and the
-table's audio features give one embedding a turn; on these the recipe's mixture, its ablations, the published
-configuration and the baselines are trained, chosen on validation, and scored on test once.
+For every corpus, turns are embedded by its text encoder (seed 0 of `benchmarks/stage1.py`, trained if it is
+missing) and by the table's audio features. On these embeddings the recipe's mixture, its ablations, the
+published configuration and the baselines are trained, chosen on validation, and scored on test once.
 What is done already is not done again. Embeddings and weights stay in the work folder.
 """
 
@@ -21,16 +21,17 @@ from mister_e.evaluation.ablation import FULL, VARIANTS, ablate
 from mister_e.evaluation.baselines.run import run_baselines
 from mister_e.evaluation.trained_run import evaluate_run, write_evaluation
 from mister_e.files import write_text
+from mister_e.metrics.summary import mean_std
 from mister_e.training.recipe import Recipe, read_recipe
 from mister_e.training.stage1.run import run_stage1
 from stage1 import CORPORA, ROOT, corpus_of
 
 SEEDS = (0, 1, 2, 3, 4)
 
-#: Said of the embeddings of each recipe.
-WORDS = {"mini": "MiniLM-L6 (22 M)", "mini-llm": "SmolLM2-135M with LoRA"}
-#: Said of the tables' features, and how many there are.
-SOUND = {
+#: Recipe to a description of its text encoder.
+TEXT_ENCODERS = {"mini": "MiniLM-L6 (22 M)", "mini-llm": "SmolLM2-135M with LoRA"}
+#: Corpus to a description of its table's audio features.
+AUDIO_FEATURES = {
     "meld": "8 statistics of pitch, loudness, rate and voice",
     "iemocap": "12 statistics of pitch, loudness, rate and voice",
     "iemocap4": "12 statistics of pitch, loudness, rate and voice",
@@ -59,8 +60,8 @@ PUBLISHED: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def stored(name: str, recipe: Recipe, kind: str, data: Path, work: Path) -> EmbeddingStore:
-    """Embed a corpus: its words by the fine-tuned encoder, its sound by the table's features."""
+def embedded(name: str, recipe: Recipe, kind: str, data: Path, work: Path) -> EmbeddingStore:
+    """Embed a corpus: text by the fine-tuned encoder, speech by the table's audio features."""
     corpus = corpus_of(name, data, work)
     run = work / name / kind / "with-history"
     run_stage1(recipe, "text", corpus, run, seeds=[0])
@@ -73,9 +74,9 @@ def stored(name: str, recipe: Recipe, kind: str, data: Path, work: Path) -> Embe
 
 
 def published(recipe: Recipe, name: str) -> Recipe:
-    """The published loss and training on networks of the recipe's size.
+    """A recipe with the published loss and training on networks of this recipe's size.
 
-    The published size is for encoders that give 2048 numbers a turn.
+    The published size is for embeddings of 2048 numbers.
     """
     paper = read_recipe(ROOT / "recipes" / name.removesuffix("4") / "paper.yaml").stage2()
     model = recipe.stage2().model.model_copy(update={"head_dropout": paper.model.head_dropout})
@@ -99,23 +100,26 @@ def row(model: str, variant: str | None, seeds: list[int] | None, scores: dict[s
 def measured(
     name: str, kind: str, data: Path, work: Path, out: Path, variants: tuple[str, ...], compare: int
 ) -> None:
-    """Do all that is wanted of a corpus with one recipe's embeddings, and write it."""
+    """Train and score everything on a corpus with one recipe's embeddings, and write the results.
+
+    :param compare: seeds of the published loss and training; 0 = leave them out.
+    """
     # the tables hold no sound, only statistics of it
     recipe = read_recipe(ROOT / "recipes" / name / f"{kind}.yaml", ["speech={kind: features}"])
-    store = stored(name, recipe, kind, data, work)
+    store = embedded(name, recipe, kind, data, work)
     folder = work / "mixtures" / f"{name}-{kind}"
     rows = []
     table = ablate(recipe, store, folder, seeds=SEEDS, variants=variants)
-    for one in table["variants"]:
-        rows.append(row("mixture", None if one["variant"] == FULL else one["variant"], list(SEEDS), one))
+    for variant in table["variants"]:
+        name_of_variant = None if variant["variant"] == FULL else variant["variant"]
+        rows.append(row("mixture", name_of_variant, list(SEEDS), variant))
     details: dict[str, Any] = {"robustness": table["robustness"]}
     full = folder / FULL
     for split in ("validation", "test"):
-        wanted = full / f"evaluation-{split}-full.json"
-        if not wanted.is_file():
+        path = full / f"evaluation-{split}-full.json"
+        if not path.is_file():
             write_evaluation(evaluate_run(full, store, split=split), full)
-        details[split] = json.loads(wanted.read_text(encoding="utf-8"))
-    together = {split: details[split]["ensemble"]["scores"] for split in ("validation", "test")}
+        details[split] = json.loads(path.read_text(encoding="utf-8"))
     rows.insert(
         1,
         row(
@@ -123,22 +127,25 @@ def measured(
             None,
             None,
             {
-                split: {score: {"mean": value} for score, value in one.items()}
-                for split, one in together.items()
+                split: {score: mean_std([value]) for score, value in result["ensemble"]["scores"].items()}
+                for split, result in details.items()
+                if split != "robustness"
             },
         ),
     )
     if compare:
-        one = published(recipe, name)
-        done = ablate(one, store, folder / "published", seeds=SEEDS[:compare], variants=(FULL,))
+        done = ablate(
+            published(recipe, name), store, folder / "published", seeds=SEEDS[:compare], variants=(FULL,)
+        )
         rows.append(row("published loss and training", None, list(SEEDS[:compare]), done["variants"][0]))
     baselines = run_baselines(store, folder / "baselines", seeds=SEEDS)
-    for title, one in baselines["baselines"].items():
-        rows.append(row(title, None, one["seeds"], one))
+    for title, baseline in baselines["baselines"].items():
+        rows.append(row(title, None, baseline["seeds"], baseline))
     result = {
-        "corpus": f"{store.protocol.name}, {WORDS[kind]}",
+        "corpus": f"{store.protocol.name}, {TEXT_ENCODERS[kind]}",
         "turns": {split: details[split]["seeds"]["0"]["turns"] for split in ("validation", "test")},
-        "embeddings": f"Words: {WORDS[kind]}, fine-tuned on the corpus; sound: {SOUND[name]}.",
+        "embeddings": f"Words: {TEXT_ENCODERS[kind]}, fine-tuned on the corpus; sound: "
+        f"{AUDIO_FEATURES[name]}.",
         "rows": rows,
         "published": PUBLISHED[name] if kind == "mini" else [],
         "classes": details["test"]["summary"]["classes"],
@@ -158,7 +165,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with erc/")
     parser.add_argument("--work", type=Path, required=True, help="that of benchmarks/stage1.py; keeps runs")
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
-    parser.add_argument("--recipes", nargs="+", choices=WORDS, default=["mini"])
+    parser.add_argument("--recipes", nargs="+", choices=TEXT_ENCODERS, default=["mini"])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument(
         "--published", type=int, default=0, metavar="SEEDS", help="of the published loss and training"

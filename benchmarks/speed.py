@@ -2,7 +2,7 @@
 
 A recording is put together from read speech (`--data`) or from the bundled sample, with pauses. Each
 way of analysing it runs in a process of its own, several times in turn; medians are reported. Each way
-holds the one before it, so that the shares of the stages are differences of medians.
+includes the one before it, so that the time of a stage is a difference of medians.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def make_recording(path: Path, minutes: float, data: Path | None) -> None:
 
 
 def measured(way: str, recording: Path) -> dict[str, float]:
-    """Do one thing with a recording in this process.
+    """Analyse a recording in one way, in this process.
 
     :return: seconds to load, seconds of work (wall and CPU), and the peak of resident memory in GB.
     """

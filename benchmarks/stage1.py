@@ -1,7 +1,7 @@
 """Fine-tune the text encoders of the recipes and score them: `benchmarks/stage1.py --data DIR --work DIR`.
 
-Every corpus, recipe and seed is one run in the work folder: one that was killed goes on, one that is done
-is not done again, and its test split is scored once, after the epoch was chosen on validation.
+Every corpus, recipe and seed is one run in the work folder: a run that was killed is continued, a finished
+one is not done again, and its test split is scored once, after the epoch was chosen on validation.
 Weights of IEMOCAP and CMU-MOSI stay in the work folder.
 """
 
@@ -36,10 +36,10 @@ FEATURES = {
     "iemocap4": (*PROSODY, "f0_*", "rms_energy", "onset_rate"),
     "mosi": ("cov*",),
 }
-#: Corpora that are another column of another's table.
+#: Corpora that are another label column of another corpus's table.
 COLUMNS = {"iemocap4": ("iemocap.csv", {"label": "label4"})}
 RECIPES = ("mini", "mini-llm")
-#: Variant to changes over the recipe.
+#: Variant to recipe fields that it changes.
 VARIANTS: dict[str, tuple[str, ...]] = {
     "with history": (),
     "single turns": (
@@ -52,7 +52,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 def corpus_of(name: str, data: Path, work: Path) -> Corpus:
-    """Prepare a table of `data/erc`, once."""
+    """Prepare a table of `data/erc`; a corpus that is prepared is not prepared again."""
     protocol, labels = CORPORA[name]
     folder = work / "corpora" / name
     if (folder / "corpus.json").is_file():
@@ -66,7 +66,10 @@ def corpus_of(name: str, data: Path, work: Path) -> Corpus:
 def measured(
     corpus: Corpus, name: str, recipe: str, variant: str, work: Path, seeds: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Do seeds of a recipe on a corpus; none given = the recipe's."""
+    """Train and score a recipe on a corpus.
+
+    :param seeds: none given = the recipe's.
+    """
     chosen = read_recipe(ROOT / "recipes" / name / f"{recipe}.yaml", VARIANTS[variant])
     run = work / name / recipe / variant.replace(" ", "-")
     return {"recipe": recipe, "variant": variant} | run_stage1(

@@ -2,10 +2,10 @@
 
 Batches of eight conversations of 8 to 110 turns, 2048 numbers an embedding, the published sizes. A
 step (forward, loss, backward, clip, optimizer) is timed for our mixture in float32 and under bfloat16
-autocast, and for the same network run padded the plain way in float32, in turns, each in processes
+autocast, and for the same network on padded batches ("plain") in float32, in turns, each in processes
 of its own: `train` asks the C library to keep freed memory, and the plain way does not.
-With `--mixture RUN/seed-0 --data STORE`, windows over a long conversation, put together from a
-store's, are compared with the whole of it.
+With `--mixture RUN/seed-0 --data STORE`, windows over a long conversation, put together from those of
+a store, are compared with the whole of it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HERE = Path(__file__).parent
 
 
 class PlainContext(nn.Module):
-    """A context network on `[B, T]`, pads and all."""
+    """A context network on padded batches `[B, T]`, without a mask."""
 
     def __init__(self, config: MixtureConfig, width: int) -> None:
         super().__init__()
@@ -54,9 +54,13 @@ class PlainContext(nn.Module):
         self.classifier = nn.Linear(config.hidden, config.classes)
 
     def forward(self, turns: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and representations of all places."""
+        """Logits and representations of all positions."""
         line = turns.transpose(1, 2)
-        views = torch.stack([F.relu(one(line)) for one in self.convolutions]).sum(0).transpose(1, 2)
+        views = (
+            torch.stack([F.relu(convolution(line)) for convolution in self.convolutions])
+            .sum(0)
+            .transpose(1, 2)
+        )
         hidden = self.gru(views)[0] + self.skip(turns)
         return self.classifier(hidden), hidden
 
@@ -73,23 +77,23 @@ class PlainAttention(nn.Module):
         self.output = nn.Linear(config.attention_dim, config.fusion_dim)
         self.head_dropout, self.norm = nn.Dropout(config.head_dropout), nn.LayerNorm(config.fusion_dim)
 
-    def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
-        """What asks, with what it gathered."""
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Queries plus what they attend to."""
 
         def split(x: Tensor) -> Tensor:
             return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        gathered = F.scaled_dot_product_attention(
-            split(self.query(asking)),
-            split(self.key(asked)),
-            split(self.value(asked)),
+        attended = F.scaled_dot_product_attention(
+            split(self.query(queries)),
+            split(self.key(keys)),
+            split(self.value(keys)),
             dropout_p=self.dropout,
         )
-        return self.norm(asking + self.head_dropout(self.output(gathered.transpose(1, 2).flatten(2))))
+        return self.norm(queries + self.head_dropout(self.output(attended.transpose(1, 2).flatten(2))))
 
 
 class PlainMixture(nn.Module):
-    """The method as it is written down first: every operation on `[B, T]`."""
+    """The method written plainly: every operation on padded batches `[B, T]`."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
@@ -110,15 +114,22 @@ class PlainMixture(nn.Module):
         )
 
     def forward(self, speech: Tensor, text: Tensor) -> MixtureOutput:
-        """Judge all places of a batch."""
-        by_speech, speech_hidden = self.speech_expert(speech)
-        by_text, text_hidden = self.text_expert(text)
-        heard, read = self.inputs[0](speech), self.inputs[1](text)
+        """Outputs for all positions of a batch."""
+        speech_logits, speech_hidden = self.speech_expert(speech)
+        text_logits, text_hidden = self.text_expert(text)
+        fused_speech, fused_text = self.inputs[0](speech), self.inputs[1](text)
         for speech_text, text_speech, speech_speech, text_text in self.blocks:
-            heard, read = speech_text(heard, read), text_speech(read, heard)
-            heard, read = speech_speech(heard, heard), text_text(read, read)
-        by_both = self.head(torch.cat([heard + self.skips[0](speech), read + self.skips[1](text)], -1))
-        experts = torch.stack([by_speech, by_text, by_both], 2)
+            fused_speech, fused_text = (
+                speech_text(fused_speech, fused_text),
+                text_speech(fused_text, fused_speech),
+            )
+            fused_speech, fused_text = (
+                speech_speech(fused_speech, fused_speech),
+                text_text(fused_text, fused_text),
+            )
+        fused_speech, fused_text = fused_speech + self.skips[0](speech), fused_text + self.skips[1](text)
+        fusion_logits = self.head(torch.cat([fused_speech, fused_text], -1))
+        experts = torch.stack([speech_logits, text_logits, fusion_logits], 2)
         gate = (self.gate(experts.flatten(-2)) / self.temperature).softmax(-1)
         logits = (gate[..., None] * experts).sum(-2)
         return MixtureOutput(
@@ -126,13 +137,13 @@ class PlainMixture(nn.Module):
         )
 
 
-#: Eight conversations of 8 to 110 turns, evenly: a batch is padded to its longest.
+#: Turns of the conversations of a batch, evenly spaced; the plain way pads all to the longest.
 LENGTHS = (8, 23, 37, 52, 66, 81, 95, 110)
 
 
 def make_batch(lengths: Sequence[int], width: int, classes: int) -> Batch:
-    """Conversations of random embeddings."""
-    talks = [
+    """A batch of conversations of random embeddings."""
+    conversations = [
         StoredConversation(
             "",
             (),
@@ -144,10 +155,10 @@ def make_batch(lengths: Sequence[int], width: int, classes: int) -> Batch:
         )
         for n in lengths
     ]
-    return pad(talks)
+    return pad(conversations)
 
 
-#: Ways to take a step. The last is the plain one with what `train` asks of the allocator as well.
+#: Ways to take a step. The last is the plain one with the allocator set as `train` sets it.
 WAYS = ("plain float32", "ours float32", "ours bfloat16", "plain float32, freed memory kept")
 
 
@@ -196,7 +207,7 @@ def measure_steps(arguments: argparse.Namespace, config: MixtureConfig) -> dict[
         "real_turns_per_second": {way: round(rate, 1) for way, rate in rates.items()},
         "ratio_to_plain": {way: round(rate / rates[WAYS[0]], 2) for way, rate in rates.items()},
         "gemm_gflops": round(machine, 1),
-        "float32_share_of_gemm": {
+        "float32_fraction_of_gemm": {
             counted: round(rates["ours float32"] * work / 1e9 / machine, 3) for counted, work in flops.items()
         },
     }
@@ -214,13 +225,13 @@ def gemm_rate(size: int = 2048) -> float:
 
 
 def long_conversation(conversations: list[StoredConversation], turns: int) -> StoredConversation:
-    """Conversations one after another, again and again."""
+    """One conversation of so many turns: conversations one after another, repeated."""
     parts: list[StoredConversation] = []
     while sum(map(len, parts)) < turns:
         parts.append(conversations[len(parts) % len(conversations)])
     names = ("text", "speech", "has_text", "has_speech", "labels")
     text, speech, has_text, has_speech, labels = (
-        torch.cat([getattr(one, name) for one in parts])[:turns] for name in names
+        torch.cat([getattr(part, name) for part in parts])[:turns] for name in names
     )
     return StoredConversation(
         "long", tuple(map(str, range(turns))), text, speech, has_text, has_speech, labels
@@ -228,10 +239,10 @@ def long_conversation(conversations: list[StoredConversation], turns: int) -> St
 
 
 def measure_windows(mixture: Path, data: Path, turns: int) -> dict[str, object]:
-    """How often windows say what the whole conversation says, for windows of several widths."""
+    """How often predictions by windows are those of the whole conversation, for several widths of windows."""
     trained, store = ModelFolder.load(mixture, encoders=False), EmbeddingStore.load(data)
-    talks = [one for one in map(only_judgeable, store.conversations("validation")) if len(one)]
-    long = long_conversation(talks, turns)
+    usable = map(only_judgeable, store.conversations("validation"))
+    long = long_conversation([conversation for conversation in usable if len(conversation)], turns)
     began = time.perf_counter()
     whole = predict(trained.mixture, [long], window=turns + 1).logits.argmax(1)
     seconds = time.perf_counter() - began
@@ -239,9 +250,9 @@ def measure_windows(mixture: Path, data: Path, turns: int) -> dict[str, object]:
     for window in sorted({128, 256, 512, Window().turns, 2048}):
         if window < turns:
             began = time.perf_counter()
-            said = predict(trained.mixture, [long], window=window).logits.argmax(1)
+            predicted = predict(trained.mixture, [long], window=window).logits.argmax(1)
             agreement[str(window)] = {
-                "agreement": round(float((said == whole).mean()), 5),
+                "agreement": round(float((predicted == whole).mean()), 5),
                 "seconds": round(time.perf_counter() - began, 2),
             }
     return {
@@ -254,7 +265,7 @@ def measure_windows(mixture: Path, data: Path, turns: int) -> dict[str, object]:
 
 
 def measure_memory(config: MixtureConfig, turns: int, window: int) -> float:
-    """Gigabytes that predicting a long conversation adds to the peak of this process."""
+    """Gigabytes that predicting a long conversation adds to this process's peak memory."""
     torch.manual_seed(0)
     mixture = MisterE(config)
     there = torch.ones(turns).bool()
@@ -348,14 +359,14 @@ def _loss(mixture: MisterE, batch: Batch, *, half: bool) -> Tensor:
 
 
 def _plain_loss(plain: PlainMixture, batch: Batch) -> Tensor:
-    """The loss of all places, pads among them, as one more class member."""
+    """The loss over all positions, padding included (its label becomes class 0)."""
     output = plain(batch.speech, batch.text)
     everywhere = torch.ones_like(batch.mask)
     return mixture_loss(output, batch.labels.clamp_min(0), mask=everywhere, weights=LossConfig())
 
 
 def _products(mixture: MisterE) -> tuple[int, int]:
-    """Multiplications of a turn by the weights, and those of them by weights that read embeddings."""
+    """Multiplications a turn by all weight matrices, and by those that take embeddings as input."""
     every = {name: p.numel() for name, p in mixture.named_parameters() if p.ndim > 1}
     reading = ("convolutions", "skip.", "speech_input", "text_input", "speech_skip", "text_skip")
     return sum(every.values()), sum(n for name, n in every.items() if any(part in name for part in reading))

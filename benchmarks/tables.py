@@ -81,13 +81,13 @@ def speed() -> str:
         )
     lines += [
         "",
-        f"Of the whole analysis: {shares(result)}.",
+        f"Of the whole analysis: {fractions(result)}.",
     ]
     return "\n".join(lines)
 
 
-def shares(result: dict[str, Any]) -> str:
-    """Share of each stage: differences of medians of the same run."""
+def fractions(result: dict[str, Any]) -> str:
+    """Fraction of the time that each stage takes: differences of medians of the same run."""
     ends = [result[way]["real_time_factor"] for way in ("decode", "turns", "turns and words", "analyze")]
     stages = ("decoding", "finding turns", "recognising words", "emotions")
     parts = [end - begin for begin, end in zip([0.0, *ends[:-1]], ends, strict=True)]
@@ -107,7 +107,7 @@ def protocols() -> str:
 
 
 def preparing() -> str:
-    """What preparing costs."""
+    """Time and memory of preparing a corpus."""
     result = json.loads(PREPARE.read_text(encoding="utf-8"))
     peaks = result["peak_memory_mb"]
     memory = ", ".join(f"{way} {sum(peak.values())}" for way, peak in peaks.items())
@@ -120,7 +120,7 @@ def preparing() -> str:
 
 
 def results(folder: Path = RESULTS) -> str:
-    """Tables of what was measured, corpus by corpus in the order of the files' names.
+    """Tables of the measured scores, corpus by corpus in the order of the files' names.
 
     A file holds one corpus; a score is `{"mean": …, "sd": …}` as `mister-e evaluate` writes it (no `sd` for
     one run), in percent but for `ece`::
@@ -167,8 +167,8 @@ def _corpus(result: dict[str, Any]) -> str:
         cells += [*map(mean_std_text, scores[:-1]), mean_std_text(scores[-1], 3)]
         lines.append("| " + " | ".join(f"**{cell}**" if row is best else cell for cell in cells) + " |")
     if classes := result.get("classes"):
-        told = ", ".join(f"{label} {mean_std_text(one['f1'])}" for label, one in classes.items())
-        lines += ["", f"F1 of the mixture by class: {told}."]
+        listed = ", ".join(f"{label} {mean_std_text(scores['f1'])}" for label, scores in classes.items())
+        lines += ["", f"F1 of the mixture by class: {listed}."]
     if robustness := result.get("robustness"):
         rates = [row["rate"] for row in robustness if row["lost"] == "text"]
         lines += ["", "| turns that lose | " + " | ".join(f"{rate:.0%}" for rate in rates) + " |"]
@@ -178,7 +178,7 @@ def _corpus(result: dict[str, Any]) -> str:
             lines.append(f"| {lost} | " + " | ".join(cells) + " |")
     if published := result.get("published"):
         lines += ["", "| published | test: weighted F1 | what differs |", "|---|---|---|"]
-        lines += [f"| {one['system']} | {one['weighted_f1']:.1f} | {one['differs']} |" for one in published]
+        lines += [f"| {row['system']} | {row['weighted_f1']:.1f} | {row['differs']} |" for row in published]
     return "\n".join(lines)
 
 
@@ -198,15 +198,15 @@ def stage1() -> str:
 
 
 def choices() -> str:
-    """Table of what single changes to the recipe bring on validation."""
+    """Table of the validation scores of single changes to the recipe."""
     rows = json.loads(CHOICES.read_text(encoding="utf-8"))
     corpora = [name for name in next(iter(rows.values())) if name != "changes"]
     lines = ["| what is changed | " + " | ".join(f"{name}, validation" for name in corpora) + " |"]
     lines.append("|---" * (1 + len(corpora)) + "|")
-    for told, row in rows.items():
-        fields = ", ".join(f"`{one}`" for one in row["changes"])
+    for change, row in rows.items():
+        fields = ", ".join(f"`{field}`" for field in row["changes"])
         lines.append(
-            f"| {told}{': ' + fields if fields else ''} | "
+            f"| {change}{': ' + fields if fields else ''} | "
             + " | ".join(mean_std_text(row[name]) if name in row else "-" for name in corpora)
             + " |"
         )
@@ -214,7 +214,7 @@ def choices() -> str:
 
 
 def encoders() -> str:
-    """What stage 1 costs."""
+    """Table of the speed and memory of stage 1."""
     results = json.loads(ENCODERS.read_text(encoding="utf-8"))
     lines = [
         f"On {results['machine']}, MELD; medians of {results['runs']} runs, epochs once.",
@@ -226,25 +226,25 @@ def encoders() -> str:
         if not isinstance(row, dict):
             continue
         if "epoch_s" in row:
-            told = f"{row['epoch_s']:.0f} s an epoch"
+            cost = f"{row['epoch_s']:.0f} s an epoch"
         elif "cpu_ms_a_second" in row:
-            told = f"{row['cpu_ms_a_second']:.1f} ms of CPU a second of sound"
+            cost = f"{row['cpu_ms_a_second']:.1f} ms of CPU a second of sound"
         else:
-            told = (
+            cost = (
                 f"{row['batched_turns_a_second']:.0f} turns/s,"
                 f" {row['batched_is_faster_by']:.1f} times the rate of one at a time;"
                 f" {row['as_the_recipe_turns_a_second']:.0f} turns/s with its history"
             )
-        lines.append(f"| {name} | {told} | {row['peak_rss_gb']:.1f} |")
+        lines.append(f"| {name} | {cost} | {row['peak_rss_gb']:.1f} |")
     return "\n".join(lines)
 
 
 def stage2() -> str:
-    """What a step of the mixture and a very long conversation cost."""
+    """Speed of a training step of the mixture, and memory of a very long conversation."""
     result = json.loads(STAGE2.read_text(encoding="utf-8"))
     step, long, memory = result["step"], result["long"], result["memory_gb"]
     rates, ratios = step["real_turns_per_second"], step["ratio_to_plain"]
-    share = step["float32_share_of_gemm"]["all gradients"]
+    fraction = step["float32_fraction_of_gemm"]["all gradients"]
     shortest, longest = min(step["lengths"]), max(step["lengths"])
     agreement = long["windows"][str(long["window"])]["agreement"]
     lines = [
@@ -258,8 +258,8 @@ def stage2() -> str:
         lines.append(f"| {way} | {rate:.0f} | {ratios[way]:.2f} |")
     lines += [
         "",
-        "*Plain* pads each batch to its longest conversation and computes every place. In float32 ours"
-        f" reaches {share:.0%} of what one large float32 matrix product reaches here"
+        "*Plain* pads each batch to its longest conversation and computes every position. In float32 ours"
+        f" reaches {fraction:.0%} of what one large float32 matrix product reaches here"
         f" ({step['gemm_gflops']:.0f} GFLOP/s), counted on real turns.",
         "",
         f"A conversation of {long['turns']:,} turns takes {memory['windows of 1024']:.2f} GB over its"
@@ -270,7 +270,7 @@ def stage2() -> str:
 
 
 def voices() -> str:
-    """Tables of how far voices travel."""
+    """Tables of scores on unseen voices and under changed conditions."""
     result = json.loads(VOICES.read_text(encoding="utf-8"))
     robust, cross = result["robust"], result["cross"]
     lines = [
@@ -279,7 +279,10 @@ def voices() -> str:
         "|---|---|---|---|---|",
     ]
     for name, row in robust["conditions"].items():
-        cells = [f"{row[one]['weighted_f1']:.1f} | {row[one]['kept']:.0f} %" for one in ("ravdess", "nemo")]
+        cells = [
+            f"{row[corpus]['weighted_f1']:.1f} | {row[corpus]['kept']:.0f} %"
+            for corpus in ("ravdess", "nemo")
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"Mean drop over the changed conditions: {robust['mean_drop']:.1f} points.", ""]
     lines += [
@@ -307,7 +310,7 @@ def voices() -> str:
 
 
 def demo() -> str:
-    """What `make demo` prints."""
+    """Output of `make demo`."""
     command = [
         str(Path(sys.executable).with_name("mister-e")),
         "analyze",

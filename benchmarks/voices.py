@@ -1,10 +1,11 @@
-"""How well voices travel: `benchmarks/voices.py --data DIR --work DIR`, written to `voices.json`.
+"""How well voices travel: `benchmarks/voices.py --work DIR`, written to `voices.json`.
 
-`robust` shows clips of voices that the bundled model never met as other rooms, lines and codecs would bring
-them. `cross` trains the speech encoder on one acted corpus alone, and scores it on another one whole, on the
-emotions that both have. `unseen` trains it on all that the bundled model hears but one acted corpus, and
-scores it on the training and validation voices of that one: settings may be chosen by it. Finished trainings
-in the work folder are not done again.
+DIR is the work folder of `scripts/train_bundled.py`, whose prepared corpora are used. `robust` scores the
+bundled model on clips of unseen voices, changed as other rooms, lines and codecs would change them. `cross`
+trains the speech encoder on one acted corpus alone, and scores it on all of another one, on the emotions that
+both have. `unseen` trains it on all corpora of the bundled model but one acted corpus, and scores it on the
+training and validation voices of that one: settings may be chosen by it. Finished trainings are kept in the
+work folder and not done again.
 """
 
 from __future__ import annotations
@@ -20,132 +21,144 @@ from typing import Any
 import numpy as np
 import torch
 
-from mister_e.encoders.speech.frontend import SpeechFrontend, trim_silence
-from mister_e.encoders.speech.whisper import WhisperEncoderConfig
+from mister_e.conversation import Clip, Conversation
+from mister_e.corpora.store import Corpus
+from mister_e.encoders.base import UtteranceEncoder, embed_recordings
+from mister_e.encoders.registry import load_encoder
 from mister_e.files import write_text
 from mister_e.inference.model_folder import ModelFolder
+from mister_e.inference.predictor import Predictor
 from mister_e.labels import MELD_EMOTIONS
 from mister_e.metrics.classification import weighted_f1
 from mister_e.pretrained import model_folder
-from mister_e.training.mixture import judge
 from mister_e.training.recipe import read_recipe
-from mister_e.training.settings import FinetuneSettings
-from mister_e.training.stage1.acted_speech import Judged, LabelledSound
+from mister_e.training.stage1.acted_clips import has_sound
 from mister_e.training.stage1.augmentation import CONDITIONS
-from mister_e.training.stage1.voice import CORPORA, hear, statistics_alone, train_voice
-from mister_e.training.stage2.pairing import acted_alone, voices
-from mister_e.training.turns import read_table
+from mister_e.training.stage1.run import find_corpora, run_stage1
 
-ROOT = Path(__file__).parent.parent
+RECIPE = Path(__file__).parent.parent / "recipes" / "mini.yaml"
 ACTED = ("ravdess", "nemo")
 PARTS = ("robust", "cross", "unseen")
 #: What most corpora of emotional speech have.
-FOUR = ("neutral", "joy", "sadness", "anger")
+FOUR = frozenset(("neutral", "joy", "sadness", "anger"))
 
 
-def robust(heard: dict[str, list[LabelledSound]], model: str) -> dict[str, Any]:
-    """Score the bundled model on unseen voices under every condition."""
-    loaded = ModelFolder.load(model_folder(model))
-    front_end = SpeechFrontend()
-    found: dict[str, Any] = {}
-    for corpus in ACTED:
-        clips = [one for one in heard["test"] if one.group == corpus]
-        truth = [one.label for one in clips]
-        plain: list[int] = []
-        for name, condition in CONDITIONS.items():
+def robust(work: Path, model: str) -> dict[str, Any]:
+    """Score a bundled model on unseen voices under every condition."""
+    predictor = Predictor(ModelFolder.load(model_folder(model)))
+    scores: dict[str, Any] = {}
+    for name in ACTED:
+        clips = list(Corpus.load(work / "corpora" / name).conversations("test"))
+        truth = labels_of(clips)
+        unchanged: list[int] = []
+        for condition, change in CONDITIONS.items():
             random = np.random.default_rng(0)
-            changed = [_changed(one, condition(one.sound, random)) for one in clips]
-            acted = voices(Judged(loaded.speech_encoder, front_end, changed))
-            logits = judge(loaded.mixture, acted_alone(acted, loaded.text_encoder.dim)).logits.clone()
-            logits[:, [i for i in range(logits.shape[1]) if i not in set(truth)]] = -1e9
-            chosen = logits.argmax(-1).tolist()
-            plain = plain or chosen
-            found.setdefault(name, {})[corpus] = {
-                "weighted_f1": round(weighted_f1(truth, chosen), 1),
-                "kept": round(100 * float(np.mean(np.array(plain) == np.array(chosen))), 1),
+            changed = [_with_sound(clip, change(clip.utterances[0].audio.load(), random)) for clip in clips]
+            logits = predictor.predict(changed, mode="speech-only").predictions.logits
+            predicted = among(torch.from_numpy(logits), truth)
+            unchanged = unchanged or predicted
+            scores.setdefault(condition, {})[name] = {
+                "weighted_f1": round(weighted_f1(truth, predicted), 1),
+                "kept": round(100 * float(np.mean(np.array(unchanged) == np.array(predicted))), 1),
             }
-            logging.info("%s, %s: %s", corpus, name, found[name][corpus])
+            logging.info("%s, %s: %s", name, condition, scores[condition][name])
     drops = [
-        found["as recorded"][corpus]["weighted_f1"] - one[corpus]["weighted_f1"]
-        for name, one in found.items()
-        for corpus in ACTED
-        if name != "as recorded"
+        scores["as recorded"][name]["weighted_f1"] - row["weighted_f1"]
+        for condition, rows in scores.items()
+        for name, row in rows.items()
+        if condition != "as recorded"
     ]
-    return {"conditions": found, "mean_drop": round(float(np.mean(drops)), 2)}
+    return {"conditions": scores, "mean_drop": round(float(np.mean(drops)), 2)}
 
 
-def _changed(one: LabelledSound, sound: np.ndarray) -> LabelledSound:
-    """Measure a changed clip anew, as use would."""
-    from mister_e.audio.prosody import prosody
-
-    cut = trim_silence(sound)
-    samples = (np.clip(cut, -1, 1) * 32767).astype(np.int16)
-    return replace(one, samples=samples, statistics=prosody(cut).to_array())
-
-
-def unseen(heard: dict[str, list[LabelledSound]], data: Path, work: Path) -> dict[str, Any]:
-    """Leave an acted corpus out of the training, and score on it."""
-    chosen = _recipe()
-    meld = read_table(data / "erc" / "meld.csv")
-    found = {}
-    for left in ACTED:
-        train, validation = (
-            [
-                *(clip for clip in heard[split] if clip.group != left),
-                *statistics_alone(meld["train" if split == "train" else "val"]),
-            ]
-            for split in ("train", "validation")
-        )
-        encoder, _ = train_voice(*chosen, train, validation, work / "unseen" / left)
-        clips = [clip for split in ("train", "validation") for clip in heard[split] if clip.group == left]
-        known = {clip.label for clip in train if clip.samples is not None}
-        found[left] = {
-            "all": _common(encoder, clips, known),
-            "four": _common(encoder, clips, {MELD_EMOTIONS.index(one) for one in FOUR}),
-        }
-        logging.info("without %s: %s", left, found[left])
-    return found
-
-
-def _recipe() -> tuple[WhisperEncoderConfig, FinetuneSettings]:
-    """The bundled model's recipe, with fewer epochs."""
-    chosen = read_recipe(ROOT / "recipes" / "mini.yaml", ["speech.finetune.epochs=4"]).speech
-    assert chosen is not None
-    assert chosen.finetune is not None
-    assert isinstance(chosen.encoder, WhisperEncoderConfig)
-    return chosen.encoder.model_copy(update={"classes": len(MELD_EMOTIONS)}), chosen.finetune
-
-
-def cross(heard: dict[str, list[LabelledSound]], work: Path) -> dict[str, Any]:
+def cross(work: Path) -> dict[str, Any]:
     """Train on one acted corpus, and score on all of the other."""
-    chosen = _recipe()
-    found = {}
-    for one, other in (ACTED, ACTED[::-1]):
-        train, validation = (
-            [clip for clip in heard[split] if clip.group == one] for split in ("train", "validation")
-        )
-        encoder, _ = train_voice(*chosen, train, validation, work / "cross" / one)
-        clips = [clip for split in heard.values() for clip in split if clip.group == other]
-        found[f"{one} to {other}"] = _common(encoder, clips, {clip.label for clip in train})
-        logging.info("%s to %s: %s", one, other, found[f"{one} to {other}"])
-    return found
+    scores = {}
+    for trained, other in (ACTED, ACTED[::-1]):
+        encoder, known = train(work, (trained,), work / "cross" / trained)
+        clips = list(Corpus.load(work / "corpora" / other).conversations())
+        scores[f"{trained} to {other}"] = score(encoder, clips, known)
+        logging.info("%s to %s: %s", trained, other, scores[f"{trained} to {other}"])
+    return scores
+
+
+def unseen(work: Path) -> dict[str, Any]:
+    """Leave an acted corpus out of the training, and score on it."""
+    every = read_recipe(RECIPE).part("speech").corpora or ()
+    scores = {}
+    for left in ACTED:
+        encoder, known = train(work, [name for name in every if name != left], work / "unseen" / left)
+        corpus = Corpus.load(work / "corpora" / left)
+        clips = [clip for split in ("train", "validation") for clip in corpus.conversations(split)]
+        scores[left] = {"all": score(encoder, clips, known), "four": score(encoder, clips, FOUR)}
+        logging.info("without %s: %s", left, scores[left])
+    return scores
+
+
+def train(work: Path, names: Sequence[str], out: Path) -> tuple[UtteranceEncoder, frozenset[str]]:
+    """Train the bundled model's speech encoder on some of its corpora, with fewer epochs.
+
+    :param work: holds `corpora/`.
+    :param names: of the corpora.
+    :param out: folder of the run.
+    :return: the encoder, and the labels of the clips that it was trained on.
+    """
+    sampling = read_recipe(RECIPE).part("speech").sampling
+    assert sampling is not None
+    fractions = {name: fraction for name, fraction in sampling.corpora.items() if name in names}
+    changes = (
+        "speech.finetune.epochs=4",
+        f"speech.corpora={json.dumps(list(names))}",
+        f"speech.sampling.corpora={json.dumps(fractions)}",
+    )
+    recipe = read_recipe(RECIPE, changes)
+    corpora = find_corpora(recipe.part("speech"), [work / "corpora"])
+    run_stage1(recipe, "speech", corpora, out, seeds=[0])
+    known = {
+        turn.label
+        for corpus in corpora.values()
+        if has_sound(corpus)
+        for conversation in corpus.conversations("train")
+        for turn in conversation
+    }
+    return load_encoder(out / "seed-0"), frozenset(label for label in known if label is not None)
 
 
 @torch.inference_mode()
-def _common(encoder: Any, clips: Sequence[LabelledSound], known: set[int]) -> dict[str, Any]:
-    clips = [clip for clip in clips if clip.label in known]
-    common = sorted({clip.label for clip in clips})
-    judged = Judged(encoder, SpeechFrontend(), clips)
-    pooled = encoder.pool_heard(judged.heard)
-    statistics = np.stack([turn.statistics for turn in judged.heard])
-    rows: dict[str, Any] = {"clips": len(clips), "emotions": [MELD_EMOTIONS.names[i] for i in common]}
-    for name, parts in (("alone", np.arange(len(clips))[:, None]), ("together", [np.arange(len(clips))])):
-        logits = torch.zeros(len(clips), len(MELD_EMOTIONS))
-        for part in parts:
-            logits[part] = encoder.logits(encoder.embed_recording(pooled[part], statistics[part]))
-        choice = [common[i] for i in logits[:, common].argmax(-1).tolist()]
-        rows[name] = round(weighted_f1(judged.labels.tolist(), choice), 1)
-    return rows
+def score(encoder: UtteranceEncoder, clips: Sequence[Conversation], known: frozenset[str]) -> dict[str, Any]:
+    """Score an encoder's own classifier on clips of known labels, among the labels that are there.
+
+    :param encoder: with a classifier of `MELD_EMOTIONS`.
+    :param clips: conversations of one turn each.
+    :param known: labels; other clips are left out.
+    :return: clips, emotions, and weighted F1 of each clip alone and of all as one recording.
+    """
+    chosen = [clip for clip in clips if clip.utterances[0].label in known]
+    truth = labels_of(chosen)
+    features, present = encoder.encode_turns(chosen)
+    emotions = [MELD_EMOTIONS.names[number] for number in sorted(set(truth))]
+    row: dict[str, Any] = {"clips": len(chosen), "emotions": emotions}
+    for name, lengths in (("alone", [1] * len(chosen)), ("together", [len(chosen)])):
+        logits = encoder.logits(embed_recordings(encoder, features, present, lengths))
+        row[name] = round(weighted_f1(truth, among(logits, truth)), 1)
+    return row
+
+
+def labels_of(clips: Sequence[Conversation]) -> list[int]:
+    """Positions of the labels of clips among `MELD_EMOTIONS`."""
+    return [MELD_EMOTIONS.index(clip.utterances[0].label or "") for clip in clips]
+
+
+def among(logits: torch.Tensor, truth: Sequence[int]) -> list[int]:
+    """The likeliest label of each clip among those that some clip has."""
+    present = sorted(set(truth))
+    return [present[number] for number in logits[:, present].argmax(-1).tolist()]
+
+
+def _with_sound(clip: Conversation, sound: np.ndarray) -> Conversation:
+    """The same clip with other samples."""
+    turn = replace(clip.utterances[0], audio=Clip(samples=sound))
+    return replace(clip, utterances=(turn,))
 
 
 def main() -> None:
@@ -153,22 +166,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with erc/, ravdess/, nemo/, …")
-    parser.add_argument("--work", type=Path, required=True, help="that of `make mini`; keeps what was heard")
+    parser.add_argument("--work", type=Path, required=True, help="of scripts/train_bundled.py; keeps runs")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    heard = hear(arguments.data, arguments.work, CORPORA if "unseen" in arguments.parts else ACTED)
-    made = {
-        "robust": lambda: robust(heard, arguments.model),
-        "cross": lambda: cross(heard, arguments.work),
-        "unseen": lambda: unseen(heard, arguments.data, arguments.work),
+    parts = {
+        "robust": lambda: robust(arguments.work, arguments.model),
+        "cross": lambda: cross(arguments.work),
+        "unseen": lambda: unseen(arguments.work),
     }
     for part in arguments.parts:
         result = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
-        result[part] = made[part]()
+        result[part] = parts[part]()
         write_text(arguments.out, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -1,9 +1,10 @@
-"""The generated tables are what the JSON files say."""
+"""The tables of docs/results.md are what the JSON files say, and every benchmark still imports."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,15 @@ def test_a_bundled_model_is_one_row(tables, tmp_path, monkeypatch):
         "| other | 59.2 (56.9 to 61.4) | 64.6 | 3 MB | research |",
     ]
     assert {line.count("|") for line in lines} == {6}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.parent.glob("*.py")), ids=lambda path: path.stem)
+def test_a_script_finds_all_that_it_imports(path, monkeypatch):
+    monkeypatch.syspath_prepend(path.parent)  # they import each other
+    for other in SOURCE.parent.glob("*.py"):
+        monkeypatch.delitem(sys.modules, other.stem, raising=False)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, path.stem, module)
+    spec.loader.exec_module(module)
+    assert module.main.__doc__
