@@ -21,15 +21,20 @@ def positions_of(conversations: Sequence[Conversation], labels: LabelSet) -> NDA
     :raises InputError: a label is not in the set.
     """
     place = {name: number for number, name in enumerate(labels)}
-    for one in conversations:
-        for turn in one:
+    for conversation in conversations:
+        for turn in conversation:
             if turn.label is not None and turn.label not in place:
                 raise InputError(
-                    f"conversation {one.id}, turn {turn.id}: label {turn.label!r}"
+                    f"conversation {conversation.id}, turn {turn.id}: label {turn.label!r}"
                     f" is none of {', '.join(place)}"
                 )
     return np.array(
-        [-1 if t.label is None else place[t.label] for one in conversations for t in one], np.int64
+        [
+            -1 if turn.label is None else place[turn.label]
+            for conversation in conversations
+            for turn in conversation
+        ],
+        np.int64,
     )
 
 
@@ -43,7 +48,7 @@ def classify(
     :param conversations: N turns together.
     :param accelerator: shares the work among its processes; None = this one does all.
     """
-    count = sum(len(one) for one in conversations)
+    count = sum(map(len, conversations))
     examples = encoder.examples(conversations)
     processes = 1 if accelerator is None else accelerator.num_processes
     mine = examples if processes == 1 else examples[accelerator.process_index :: processes]

@@ -91,10 +91,12 @@ class _Finetuning:
         self.encoder, self.settings = encoder, settings
         self.validation, self.truth = validation, positions_of(validation, labels)
         self.targets = positions_of(train, labels)
-        self.examples = [one for one in encoder.examples(train) if (self.targets[list(one.turns)] >= 0).any()]
+        self.examples = [
+            example for example in encoder.examples(train) if (self.targets[list(example.turns)] >= 0).any()
+        ]
         if not self.examples:
             raise InputError(f"no turn of the training split has a label and {encoder.modality}")
-        there = {turn for one in encoder.examples(validation) for turn in one.turns}
+        there = {turn for example in encoder.examples(validation) for turn in example.turns}
         chosen_by = {label for turn, label in enumerate(self.truth.tolist()) if label >= 0 and turn in there}
         if len(chosen_by) < 2:
             found = f"only the label {list(labels)[chosen_by.pop()]!r}" if chosen_by else "no label"
@@ -113,7 +115,7 @@ class _Finetuning:
     def batches(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch, none dearer than the encoder's budget."""
         return budgeted(
-            [one.cost for one in self.examples],
+            [example.cost for example in self.examples],
             budget=self.settings.batch_cost or self.encoder.batch_cost,
             max_items=self.settings.batch_examples,
             seed=self.settings.seed,

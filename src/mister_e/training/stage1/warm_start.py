@@ -28,17 +28,17 @@ def go_on_from(encoder: UtteranceEncoder, start: UtteranceEncoder, name: str) ->
     :raises InputError: it is of another kind, base or size.
     """
     wanted, found = (
-        {key: value for key, value in adapter_weights(one).items() if not key.startswith("classify.")}
-        for one in (encoder, start)
+        {key: value for key, value in adapter_weights(either).items() if not key.startswith("classify.")}
+        for either in (encoder, start)
     )
-    bases = [getattr(one.config, "base", None) for one in (start, encoder)]
+    bases = [getattr(either.config, "base", None) for either in (start, encoder)]
     if encoder.kind != start.kind or bases[0] != bases[1]:
         raise InputError(
             f"start: {name} is a {start.kind} encoder on {bases[0]!r},"
             f" the recipe has {encoder.kind} on {bases[1]!r}"
         )
     for weight in sorted(wanted.keys() | found.keys()):
-        shapes = [list(one[weight].shape) if weight in one else None for one in (wanted, found)]
+        shapes = [list(weights[weight].shape) if weight in weights else None for weights in (wanted, found)]
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"start: weight {weight!r} of {name} is {shapes[1]}, the recipe's is {shapes[0]};"
