@@ -114,7 +114,7 @@ def test_parts_that_a_model_lacks_are_left_out(made):
     Tags(page)
     for heading in ("Experts", "Gate weights", "Kinds of conversation", "ensemble", "±", "this run"):
         assert heading not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
-    assert "which flatters it here" in page
+    assert "so it looks better here than elsewhere" in page
     parts = render(evaluation(made, 5, ids="Ses05F_impro{}"))
     assert "improvised" in parts
 

@@ -1,4 +1,4 @@
-"""What a model folder is scored on: a prepared corpus, or a folder of labelled clips."""
+"""Labelled data that a model folder is scored on: a prepared corpus, or a folder of labelled clips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mister_e.errors import InputError
 from mister_e.files import sha256
 from mister_e.labels import LabelSet
 
-#: Failures that a note names.
+#: Number of clips that cannot be read that are noted one by one.
 _NAMED = 5
 
 
@@ -26,45 +26,45 @@ class Labelled(TypingProtocol):
 
     @property
     def source(self) -> str:
-        """What an error says that it is about."""
+        """Name of the data, for an error."""
 
     @property
     def protocol(self) -> Protocol:
-        """The labels as the data has them."""
+        """Protocol of the data, with its own labels."""
 
     @property
     def split(self) -> str:
-        """The one that is scored; "all" = there are none."""
+        """The split that is scored; "all" = the data has no splits."""
 
     @property
     def sha256(self) -> str:
-        """Of the table."""
+        """SHA-256 of the table."""
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Label, as the data has it, to how many turns have it."""
+        """Label of the data to its number of turns."""
 
     @property
     def voices(self) -> Mapping[str, str] | None:
-        """Conversation to who is heard in it, for the bootstrap alone; None = not told."""
+        """Id of a conversation to its speaker, for the bootstrap alone; None = unknown."""
 
     @property
     def together(self) -> bool:
-        """Whether all of it counts as one recording, which sound is taken relative to."""
+        """Whether all conversations count as cut from one recording, which sound is taken relative to."""
 
     @property
     def notes(self) -> list[str]:
-        """What could not be read so far."""
+        """What could not be read so far, as text."""
 
     def turns(self, labels: Collection[str]) -> int:
-        """How many `conversations` will give."""
+        """Number of turns that `conversations` will give."""
 
     def conversations(self, labels: Collection[str], *, sound: bool = True) -> Iterator[Conversation]:
-        """Read them one at a time.
+        """Read conversations one at a time.
 
-        :param labels: those that will be scored, as the data has them; other turns are given where
-            they are context.
-        :param sound: whether sound will be listened to.
+        :param labels: labels of the data that will be scored; turns of other labels are given where they
+            are context.
+        :param sound: whether the sound is needed.
         :raises InputError: nothing can be read.
         """
 
@@ -78,28 +78,28 @@ class CorpusSplit:
 
     @property
     def source(self) -> str:
-        """Folder and split."""
+        """Folder and split, as text."""
         return f"{self.corpus.folder}, split {self.split}"
 
     @property
     def protocol(self) -> Protocol:
-        """That it was prepared by."""
+        """Protocol that the corpus was prepared by."""
         return self.corpus.protocol
 
     @property
     def sha256(self) -> str:
-        """Of `corpus.parquet`."""
+        """SHA-256 of `corpus.parquet`."""
         return str(self.corpus.metadata["table_sha256"])
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Label to turns, the most frequent first."""
+        """Label to its number of turns, the most frequent first."""
         rows = self._rows()
         return dict(Counter(label for label in rows if label is not None).most_common())
 
     @property
     def voices(self) -> None:
-        """Nobody knows; conversations are drawn."""
+        """None: a corpus does not tell who speaks; the bootstrap draws conversations."""
         return
 
     @property
@@ -109,11 +109,11 @@ class CorpusSplit:
 
     @property
     def notes(self) -> list[str]:
-        """None: `mister-e prepare` told them."""
+        """No notes: `mister-e prepare` gave them."""
         return []
 
     def turns(self, labels: Collection[str]) -> int:
-        """All of the split."""
+        """Number of turns of the split, whatever their labels."""
         return len(self._rows())
 
     def conversations(self, labels: Collection[str], *, sound: bool = True) -> Iterator[Conversation]:
@@ -130,12 +130,12 @@ class Clips:
     """A folder of labelled clips that a model is scored on; each is a conversation of its own.
 
     :param folder: holds `manifest.csv`, see `mister_e.corpora.clips.prepare`.
-    :param rows: of the manifest, with an emotion; the clips of one voice stand together.
+    :param rows: rows of the manifest with an emotion, voice by voice.
     :param together: whether all clips count as cut from one recording: the voices, room and microphone of the
         folder are what sound is taken relative to. False = each is a recording of its own.
     :param split: which of its voices are scored, "train", "validation" or "test"; "all" = all of them.
-    :param unlabelled: clips that have no emotion.
-    :param failed: what could not be read so far.
+    :param unlabelled: number of clips without an emotion.
+    :param failed: clips that could not be read so far, and why.
     """
 
     folder: Path
@@ -185,15 +185,15 @@ class Clips:
 
     @property
     def source(self) -> str:
-        """The manifest."""
+        """Path of the manifest."""
         return str(self.folder / MANIFEST)
 
     @property
     def protocol(self) -> Protocol:
-        """Names of the classes, the most frequent first."""
+        """Protocol whose labels are the emotions of the manifest, the most frequent first."""
         name = self.folder.resolve().name
         spoken = sum(row.text is not None for row in self.rows)
-        how = "heard relative to all of them" if self.together else "each heard as a recording of its own"
+        how = "as one recording" if self.together else "each a recording of its own"
         what = f"{len(self.rows):,} clips, {spoken:,} of them with words, {how}"
         if self.split != "all":
             what += f"; {self.split} of a split 70 : 15 : 15 by voice"
@@ -204,19 +204,18 @@ class Clips:
 
     @property
     def sha256(self) -> str:
-        """Of the manifest."""
+        """SHA-256 of the manifest."""
         return sha256(self.folder / MANIFEST)
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Emotion to clips, the most frequent first."""
+        """Emotion to its number of clips, the most frequent first."""
         return dict(Counter(row.emotion for row in self.rows if row.emotion is not None).most_common())
 
     @property
     def voices(self) -> Mapping[str, str] | None:
-        """Clip to who is heard."""
-        told = {row.id: row.voice for row in self.rows if row.voice is not None}
-        return told or None
+        """Id of a clip to its speaker; None = the manifest does not tell."""
+        return {row.id: row.voice for row in self.rows if row.voice is not None} or None
 
     @property
     def notes(self) -> list[str]:
@@ -229,11 +228,11 @@ class Clips:
         return notes
 
     def turns(self, labels: Collection[str]) -> int:
-        """Clips of these emotions."""
+        """Number of clips of these emotions."""
         return sum(row.emotion in labels for row in self.rows)
 
     def conversations(self, labels: Collection[str], *, sound: bool = True) -> Iterator[Conversation]:
-        """Read the clips of some emotions, one at a time; one that cannot be read is noted and left out.
+        """Read the clips of some emotions one at a time; a clip that cannot be read is noted and left out.
 
         :raises InputError: none can be read.
         """
@@ -243,7 +242,7 @@ class Clips:
             if row.emotion not in labels:
                 continue
             try:
-                # silence before the speech is cut off, and then so much is heard
+                # twice what an encoder takes, for silence before the speech is cut off
                 whole = Clip(str(self.folder / row.file), *(row.stretch or (0.0, 2 * LONGEST)))
                 audio = Clip(whole.source, samples=whole.load()) if sound else None
             except InputError as error:
@@ -275,7 +274,7 @@ def read_labelled(
     if (folder / METADATA).is_file():
         if alone:
             raise InputError(
-                f"{folder}: a prepared corpus says which turns are of one recording; leave --alone out"
+                f"{folder}: a prepared corpus tells which turns are of one recording; leave --alone out"
             )
         if piece_seconds is not None:
             raise InputError(f"{folder}: a prepared corpus is cut already; leave --piece-seconds out")
@@ -296,7 +295,10 @@ def read_labelled(
 
 
 def _split(corpus: Corpus, split: str) -> CorpusSplit:
-    """Choose a split that can be scored."""
+    """A split of a corpus that can be scored.
+
+    :raises InputError: it is empty, or has no labels.
+    """
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}: the splits are {', '.join(SPLITS)}")
     chosen = CorpusSplit(corpus, split)
@@ -307,6 +309,6 @@ def _split(corpus: Corpus, split: str) -> CorpusSplit:
     if not chosen.counts:
         raise InputError(
             f"{corpus.folder}: no turn of the split {split} has a label: nothing to score;"
-            " mister-e analyze judges what is not labelled"
+            " mister-e analyze predicts without labels"
         )
     return chosen

@@ -15,13 +15,14 @@ from mister_e.evaluation.labelled import Labelled
 from mister_e.evaluation.protocol import ScoreProtocol
 from mister_e.evaluation.scorecard import score
 from mister_e.evaluation.summary import Evaluation
+from mister_e.inference.model_config import WEIGHTS
 from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import MODES, Mode
 from mister_e.inference.predictions import Predictions
 from mister_e.inference.predictor import Predictor
 from mister_e.progress import Progress, silent
 
-#: Where a model folder's epochs and temperatures were chosen, as its card tells.
+#: Where epochs and temperatures of a model folder were chosen; its card tells which data that is.
 SELECTION = "validation data of its own"
 
 
@@ -35,8 +36,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Score a model folder.
 
-    The model chooses among the classes that are there; what it would have chosen freely is told beside.
-    Where all turns have one class, the choice is free.
+    Predictions are restricted to the classes that occur in the data; the unrestricted ones are reported too.
+    Where all turns have one class, nothing is restricted.
 
     :param predictor: with the model.
     :param data: see `mister_e.evaluation.labelled.read_labelled`.
@@ -93,53 +94,57 @@ def encoders(model: ModelFolder) -> dict[str, dict[str, Any]]:
 
 
 def _by_voice(predictions: Predictions, voices: Mapping[str, str]) -> Predictions:
-    """Put the turns of one voice together, so that whole voices are drawn again."""
-    heard = [voices[name] for name in predictions.conversation_ids]
-    names = {name: place for place, name in enumerate(dict.fromkeys(heard))}
-    places = np.array([names[name] for name in heard], dtype=np.int64)
+    """Make one conversation of all turns of a voice, so that the bootstrap draws whole voices."""
+    speakers = [voices[name] for name in predictions.conversation_ids]
+    names = {name: place for place, name in enumerate(dict.fromkeys(speakers))}
+    places = np.array([names[name] for name in speakers], dtype=np.int64)
     return replace(
         predictions, conversations=places[predictions.conversations], conversation_ids=tuple(names)
     )
 
 
 def _metadata(model: ModelFolder) -> dict[str, Any]:
-    """What is said of the model."""
+    """Metadata of the model, JSON-ready."""
     return {
         "name": model.config.name,
         "description": model.config.description,
         "labels": ", ".join(model.labels),
         "weights": model.config.fingerprint,
+        "mixture": model.config.files.get(WEIGHTS, ""),
         "sizes": model.config.mixture.model_dump(mode="json"),
         "calibration": model.config.calibration.model_dump(mode="json"),
     }
 
 
-def _few(notes: Sequence[str], most: int = 5) -> list[str]:
-    """Cut a list of notes that grows with the data."""
-    more = [f"{len(notes) - most} more such notes"] if len(notes) > most else []
-    return [*notes[:most], *more]
+def _few(notes: Sequence[str], max_notes: int = 5) -> list[str]:
+    """The first notes, and how many more there are: their number grows with the data."""
+    more = [f"{len(notes) - max_notes} more such notes"] if len(notes) > max_notes else []
+    return [*notes[:max_notes], *more]
 
 
 def _trained_on(model: ModelFolder, data: Labelled) -> Iterator[str]:
-    """Tell where the model's own account of its training names this data."""
+    """Note that the model's metadata names this data as what it was trained on."""
     protocol = data.protocol
     for name in dict.fromkeys((protocol.name, protocol.corpus)):
         words = set(re.findall(r"[a-z]+", name.lower()))
         if words & _corpora(model.config.training):
             yield (
-                f"the model was trained on {name}: whatever it has seen there flatters it;"
+                f"the model was trained on {name}: what it has seen there makes its scores too high;"
                 " its card names the splits"
             )
             return
 
 
-def _corpora(facts: Any) -> set[str]:
-    """Words of the names of the corpora that a model says it was trained on, in lower case."""
+def _corpora(metadata: Mapping[str, Any]) -> set[str]:
+    """Words of the names of the corpora that a model was trained on, in lower case.
+
+    :param metadata: of the training.
+    """
     found: set[str] = set()
-    for field, value in facts.items():
+    for field, value in metadata.items():
         if isinstance(value, Mapping):
             found |= _corpora(value)
         elif field in ("corpus", "corpora"):
-            said = value if isinstance(value, (list, tuple)) else [value]
-            found |= {word for one in said for word in re.findall(r"[a-z]+", str(one).lower())}
+            names = value if isinstance(value, (list, tuple)) else [value]
+            found |= {word for name in names for word in re.findall(r"[a-z]+", str(name).lower())}
     return found - {"statistics", "clips"}

@@ -36,10 +36,10 @@ from mister_e.training.settings import PairingConfig
 from mister_e.training.stage2.conditions import TestCondition, conditions_of
 from mister_e.training.stage2.pairing import VoiceStores
 
-#: A line for every time that test was scored, in the folder of the run.
+#: File in the folder of a run with a line for every time that test was scored.
 RECORD = "test_scored.jsonl"
 
-#: Splits that can be scored; train says nothing.
+#: Splits that can be scored; a score on train tells nothing.
 SPLITS = ("validation", "test")
 
 
@@ -52,7 +52,7 @@ class _SeedPredictions:
 
     @property
     def temperature(self) -> NDArray[np.float64]:
-        """Of each turn `[N, 1]`."""
+        """Temperature of each turn `[N, 1]`."""
         return temperatures(self.trained.calibration, self.predictions)
 
 
@@ -82,8 +82,8 @@ def evaluate_run(
     predictions_by_seed = _predict(seeds, store, split, mode, progress)
     labels = store.protocol.labels
     cards = {
-        seed: score(one.predictions, labels, temperature=one.temperature)
-        for seed, one in predictions_by_seed.items()
+        seed: score(own.predictions, labels, temperature=own.temperature)
+        for seed, own in predictions_by_seed.items()
     }
     together = None
     if len(seeds) > 1:
@@ -322,21 +322,27 @@ def _ensemble(
     chosen_by: Mapping[int, _SeedPredictions],
     store: EmbeddingStore,
 ) -> Scorecard:
-    """Score the seeds as one. A mean is less confident than its parts: validation gives it a temperature."""
+    """Score the mean probabilities of the seeds.
+
+    A mean is less confident than its parts, so it gets a temperature of its own, fitted on validation.
+
+    :param predictions_by_seed: of the split that is scored.
+    :param chosen_by: of validation.
+    """
     together, validation = (
-        ensemble([one.predictions for one in each.values()], [one.temperature for one in each.values()])
-        for each in (predictions_by_seed, chosen_by)
+        ensemble([own.predictions for own in seeds.values()], [own.temperature for own in seeds.values()])
+        for seeds in (predictions_by_seed, chosen_by)
     )
-    counted = validation.scored
+    scored = validation.scored
     temperature = 1.0
-    if counted.any():
-        logits = torch.from_numpy(validation.logits[counted])
-        temperature = fit_temperature(logits, torch.from_numpy(validation.labels[counted]))
+    if scored.any():
+        logits = torch.from_numpy(validation.logits[scored])
+        temperature = fit_temperature(logits, torch.from_numpy(validation.labels[scored]))
     return score(together, store.protocol.labels, temperature=temperature)
 
 
 def _metadata(seeds: Mapping[int, ModelFolder]) -> dict[str, Any]:
-    """What is said of the model: what the seeds share, and what tells them apart."""
+    """Metadata of the model: what the seeds have in common, and the weights of each."""
     first = next(iter(seeds.values()))
     config = first.config
     return {
