@@ -27,9 +27,9 @@ def make_predictions(
     labels = world.choice(classes, count, p=np.arange(classes, 0, -1) / np.arange(classes, 0, -1).sum())
     has_speech, has_text = world.random(count) > missing, world.random(count) > missing / 2
     present = np.stack([has_speech, has_text, has_speech & has_text], 1)
-    said = model.normal(size=(count, 3, classes))
-    said[np.arange(count), :, labels] += skill
-    said = np.where(present[..., None], said, 0).astype(np.float32)
+    expert_logits = model.normal(size=(count, 3, classes))
+    expert_logits[np.arange(count), :, labels] += skill
+    expert_logits = np.where(present[..., None], expert_logits, 0).astype(np.float32)
     weights = np.where(present, np.exp(model.normal(size=(count, 3))), 0)
     total = weights.sum(1, keepdims=True)
     gate = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0).astype(np.float32)
@@ -38,9 +38,9 @@ def make_predictions(
         conversations=np.repeat(np.arange(conversations), lengths),
         conversation_ids=[ids.format(i) for i in range(conversations)],
         labels=np.where(world.random(count) < unlabelled, -1, labels),
-        logits=(gate[..., None] * said).sum(1),
+        logits=(gate[..., None] * expert_logits).sum(1),
         predicted=present.any(1),
-        experts=said if experts else None,
+        experts=expert_logits if experts else None,
         present=present if experts else None,
         gate=gate if experts else None,
     )

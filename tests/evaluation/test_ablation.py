@@ -31,7 +31,7 @@ def done(tmp_path_factory):
 def test_every_variant_is_a_model(done):
     _, _, recipe, _ = done
     kinds = {name: recipe.changed(changes).stage2() for name, changes in VARIANTS.items()}
-    assert len({one.model_dump_json() for one in kinds.values()}) == len(VARIANTS)
+    assert len({recipe.model_dump_json() for recipe in kinds.values()}) == len(VARIANTS)
     assert kinds[FULL] == recipe.stage2()
 
 
@@ -43,8 +43,10 @@ def test_scores_are_those_of_the_kept_models(done):
     for row in table["variants"]:
         for seed, score in enumerate(row["test"]["each"]):
             run = folder / "out" / row["variant"].replace(" ", "-") / f"seed-{seed}"
-            said = predict(ModelFolder.load(run, encoders=False).mixture, test)
-            expected = weighted_f1(said.labels[said.scored], said.logits.argmax(1)[said.scored])
+            predictions = predict(ModelFolder.load(run, encoders=False).mixture, test)
+            expected = weighted_f1(
+                predictions.labels[predictions.scored], predictions.logits.argmax(1)[predictions.scored]
+            )
             assert score == pytest.approx(expected)
         assert row["test"]["weighted_f1"]["mean"] == pytest.approx(np.mean(row["test"]["each"]))
         assert row["test"]["weighted_f1"]["sd"] == pytest.approx(np.std(row["test"]["each"], ddof=1))
@@ -83,12 +85,16 @@ def test_another_recipe_is_refused(done):
 def test_modalities_are_lost_from_the_fraction_of_turns(done, lost):
     folder, _, _, _ = done
     store = EmbeddingStore.load(folder / "store")
-    talks = [one for split in ("train", "validation", "test") for one in store.conversations(split)]
+    conversations = [
+        conversation
+        for split in ("train", "validation", "test")
+        for conversation in store.conversations(split)
+    ]
     before = None
     for fraction in FRACTIONS:
-        shown = drop_modality(talks, lost, fraction)
-        text = ~torch.cat([one.has_text for one in shown])
-        speech = ~torch.cat([one.has_speech for one in shown])
+        shown = drop_modality(conversations, lost, fraction)
+        text = ~torch.cat([conversation.has_text for conversation in shown])
+        speech = ~torch.cat([conversation.has_speech for conversation in shown])
         assert not (text & speech).any()
         assert (text | speech).float().mean() == pytest.approx(fraction, abs=0.12)
         assert lost == "either" or not (text if lost == "speech" else speech).any()

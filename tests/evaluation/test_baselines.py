@@ -40,7 +40,7 @@ def holes(split, talk, turn, modality, row):
 def test_embeddings_stand_side_by_side_standardised_on_train(tmp_path):
     store = make_store(tmp_path / "store", turns=40, edit=holes)
     train = baseline_inputs(store)["train"]
-    features = torch.cat([one.features for one in train])
+    features = torch.cat([conversation.features for conversation in train])
     assert features.shape[1] == TEXT_DIM + SPEECH_DIM + 2
     has_text, has_speech = features[:, TEXT_DIM].bool(), features[:, -1].bool()
     text, speech = features[:, :TEXT_DIM], features[:, TEXT_DIM + 1 : -1]
@@ -56,11 +56,11 @@ def test_validation_and_test_are_put_on_the_scale_of_train(tmp_path):
     def shifted(split, talk, turn, modality, row):
         return row if split == "train" else row + 100
 
-    prepared = baseline_inputs(make_store(tmp_path / "store", edit=shifted))
+    inputs = baseline_inputs(make_store(tmp_path / "store", edit=shifted))
     plain = baseline_inputs(make_store(tmp_path / "plain"))
-    difference = prepared["test"][0].features - plain["test"][0].features
+    difference = inputs["test"][0].features - plain["test"][0].features
     assert difference[:, 0].min() > 10
-    assert torch.equal(prepared["train"][0].features, plain["train"][0].features)
+    assert torch.equal(inputs["train"][0].features, plain["train"][0].features)
 
 
 def test_a_constant_number_becomes_zero(tmp_path):
@@ -68,15 +68,15 @@ def test_a_constant_number_becomes_zero(tmp_path):
         row[0] = 3.0
         return row
 
-    prepared = baseline_inputs(make_store(tmp_path / "store", edit=constant))
-    assert not torch.cat([one.features[:, 0] for one in prepared["train"]]).any()
+    inputs = baseline_inputs(make_store(tmp_path / "store", edit=constant))
+    assert not torch.cat([one.features[:, 0] for one in inputs["train"]]).any()
 
 
 @pytest.mark.parametrize("make", NETWORKS)
 def test_padding_and_company_change_nothing(make):
     torch.manual_seed(0)
     model = make(5, 3).eval()
-    several = [
+    conversations = [
         BaselineInput(
             f"{turns}",
             tuple(map(str, range(turns))),
@@ -86,8 +86,8 @@ def test_padding_and_company_change_nothing(make):
         )
         for turns in (9, 2, 5, 1)
     ]
-    together = predict(model, several)
-    alone = np.concatenate([predict(model, [one]) for one in several])
+    together = predict(model, conversations)
+    alone = np.concatenate([predict(model, [conversation]) for conversation in conversations])
     assert together == pytest.approx(alone, abs=1e-5)
 
 
@@ -106,26 +106,26 @@ def test_who_looks_at_other_turns(make, looks):
 
 @pytest.mark.parametrize("make", NETWORKS)
 def test_networks_learn_and_the_same_seed_learns_the_same(make, tmp_path):
-    prepared = baseline_inputs(make_store(tmp_path / "store", strength=4.0, edit=holes))
+    inputs = baseline_inputs(make_store(tmp_path / "store", strength=4.0, edit=holes))
     fit = network(make, SHORT)
-    first, again, other = (fit(prepared["train"], prepared["validation"], 3, seed) for seed in (0, 0, 1))
-    said = first.predict(prepared["test"])
-    predictions = as_predictions(prepared["test"], said)
-    right = said.argmax(1) == predictions.labels
+    first, again, other = (fit(inputs["train"], inputs["validation"], 3, seed) for seed in (0, 0, 1))
+    logits = first.predict(inputs["test"])
+    predictions = as_predictions(inputs["test"], logits)
+    right = logits.argmax(1) == predictions.labels
     assert right[predictions.scored].mean() > 0.85
-    assert np.array_equal(said, again.predict(prepared["test"]))
-    assert not np.array_equal(said, other.predict(prepared["test"]))
+    assert np.array_equal(logits, again.predict(inputs["test"]))
+    assert not np.array_equal(logits, other.predict(inputs["test"]))
 
 
 def test_the_majority_is_as_sure_as_it_is_frequent(tmp_path):
     store = make_store(
         tmp_path / "store", label=lambda split, random: int(torch.rand(1, generator=random) < 0.3)
     )
-    prepared = baseline_inputs(store)
+    inputs = baseline_inputs(store)
     predictions = as_predictions(
-        prepared["test"], majority(prepared["train"], prepared["validation"], 3, 0).predict(prepared["test"])
+        inputs["test"], majority(inputs["train"], inputs["validation"], 3, 0).predict(inputs["test"])
     )
-    labels = torch.cat([one.labels for one in prepared["train"]]).numpy()
+    labels = torch.cat([conversation.labels for conversation in inputs["train"]]).numpy()
     assert (predictions.logits.argmax(1) == 0).all()
     assert predictions.probabilities()[0, :2] == pytest.approx(np.bincount(labels) / len(labels), abs=1e-4)
 
@@ -134,15 +134,15 @@ def test_logistic_regression_is_that_of_scikit_learn_and_never_says_an_unknown_l
     store = make_store(
         tmp_path / "store", label=lambda split, random: 2 * int(torch.rand(1, generator=random) < 0.5)
     )
-    prepared = baseline_inputs(store)
-    fitted = logistic_regression(prepared["train"], prepared["validation"], 3, 0)
-    said = fitted.predict(prepared["test"])
-    features, labels = labelled_turns(prepared["train"])
+    inputs = baseline_inputs(store)
+    fitted = logistic_regression(inputs["train"], inputs["validation"], 3, 0)
+    logits = fitted.predict(inputs["test"])
+    features, labels = labelled_turns(inputs["train"])
     oracle = LogisticRegression(C=fitted.chosen["C"], max_iter=1000, tol=1e-3).fit(features, labels)
-    expected = oracle.predict(torch.cat([one.features for one in prepared["test"]]).numpy())
-    assert said.argmax(1).tolist() == expected.tolist()
+    expected = oracle.predict(torch.cat([conversation.features for conversation in inputs["test"]]).numpy())
+    assert logits.argmax(1).tolist() == expected.tolist()
     assert set(expected) == {0, 2}
-    probabilities = as_predictions(prepared["test"], said).probabilities()
+    probabilities = as_predictions(inputs["test"], logits).probabilities()
     assert probabilities[:, 1].max() < 1e-6
 
 

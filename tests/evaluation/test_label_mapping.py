@@ -28,33 +28,33 @@ def test_data_that_shares_no_class_is_refused_by_both_lists():
         mapped(positive=9, negative=1200)
 
 
-def only(said, *classes):
+def only(predictions, *classes):
     """The same predictions, other labels unlabelled."""
-    said.labels[~np.isin(said.labels, classes)] = -1
-    return said
+    predictions.labels[~np.isin(predictions.labels, classes)] = -1
+    return predictions
 
 
 def test_the_choice_is_among_the_classes_that_are_there(made):
-    said = only(made(skill=0.5), 1, 3, 6)
-    scored = said.scored
-    truth = said.labels[scored]
+    predictions = only(made(skill=0.5), 1, 3, 6)
+    scored = predictions.scored
+    truth = predictions.labels[scored]
     # the oracle: the same model with a wall before the absent classes
-    walled = said.logits[scored].copy()
+    walled = predictions.logits[scored].copy()
     absent = [0, 2, 4, 5]
     walled[:, absent] = -np.inf
     expected = 100 * f1_score(truth, walled.argmax(1), average="weighted")
-    free = said.logits[scored].argmax(1)
+    free = predictions.logits[scored].argmax(1)
 
-    result, labels, choice = restrict_to_present(said, mapped(joy=9), "data")
+    result, labels, choice = restrict_to_present(predictions, mapped(joy=9), "data")
     assert labels.names == ("joy", "anger", "disgust")
     card = score(result, labels, temperature=0.7)
     assert card.scores["weighted_f1"] == pytest.approx(expected)
     assert card.turns == scored.sum()
     confidence = np.exp(walled / 0.7) / np.exp(walled / 0.7).sum(1, keepdims=True)
     assert result.probabilities(0.7)[scored] == pytest.approx(confidence[:, [1, 3, 6]], abs=1e-6)
-    opinions = said.experts[:, 0][scored & said.present[:, 0]].copy()
+    opinions = predictions.experts[:, 0][scored & predictions.present[:, 0]].copy()
     opinions[:, absent] = -np.inf
-    right = opinions.argmax(1) == said.labels[scored & said.present[:, 0]]
+    right = opinions.argmax(1) == predictions.labels[scored & predictions.present[:, 0]]
     assert np.trace(card.experts["speech"]) == right.sum()
 
     assert choice.absent == ["neutral", "sadness", "surprise", "fear"]
@@ -68,11 +68,11 @@ def test_the_choice_is_among_the_classes_that_are_there(made):
 
 
 def test_where_all_classes_are_there_nothing_changes(made):
-    said = made()
-    result, labels, choice = restrict_to_present(said, mapped(joy=1, boredom=4), "data")
+    predictions = made()
+    result, labels, choice = restrict_to_present(predictions, mapped(joy=1, boredom=4), "data")
     assert labels == MELD_EMOTIONS
-    assert (result.logits == said.logits).all()
-    assert (result.labels == said.labels).all()
+    assert (result.logits == predictions.logits).all()
+    assert (result.labels == predictions.labels).all()
     assert (choice.absent, choice.absent_percent) == ([], 0)
     assert choice.lines() == ["not scored, for the model has no such label: boredom (4) turns"]
 

@@ -53,41 +53,41 @@ def evaluation(made, *seeds, split="test", times=1, **options):
     protocol = Protocol("MELD-7", "meld", MELD_EMOTIONS, "Seven emotions, the official splits.")
     encoders = {"text": {"name": "words", "kind": "text", "identity": "0f" * 32, "dim": 256}}
     rules = ScoreProtocol(protocol, split, "full", seeds, "ab" * 32, encoders)
-    said = [made(seed=seed, **options) for seed in seeds]
-    together = ensemble(said, [1.0] * len(seeds)) if len(seeds) > 1 else None
+    predictions = [made(seed=seed, **options) for seed in seeds]
+    mean = ensemble(predictions, [1.0] * len(seeds)) if len(seeds) > 1 else None
     return Evaluation(
         rules,
         {"recipe": "mini", "sizes": {"hidden": 8, "kernels": [1, 3]}},
-        {seed: score(one, MELD_EMOTIONS) for seed, one in zip(seeds, said, strict=True)},
-        None if together is None else score(together, MELD_EMOTIONS),
+        {seed: score(own, MELD_EMOTIONS) for seed, own in zip(seeds, predictions, strict=True)},
+        None if mean is None else score(mean, MELD_EMOTIONS),
         times if split == "test" else None,
     )
 
 
 def test_mean_and_deviation_over_seeds(made):
-    several = evaluation(made, 0, 1, 2)
-    values = [card.scores["weighted_f1"] for card in several.cards.values()]
-    summary = several.to_json()["summary"]
+    evaluated = evaluation(made, 0, 1, 2)
+    values = [card.scores["weighted_f1"] for card in evaluated.cards.values()]
+    summary = evaluated.to_json()["summary"]
     assert summary["scores"]["weighted_f1"]["mean"] == pytest.approx(np.mean(values), abs=1e-3)
     assert summary["scores"]["weighted_f1"]["sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-3)
-    recalls = [card.to_json()["classes"][3]["recall"] for card in several.cards.values()]
+    recalls = [card.to_json()["classes"][3]["recall"] for card in evaluated.cards.values()]
     assert summary["classes"]["anger"]["recall"]["mean"] == pytest.approx(np.mean(recalls), abs=1e-3)
-    assert several.confusion.sum() == 3 * several.first.turns
+    assert evaluated.confusion.sum() == 3 * evaluated.first.turns
 
 
 def test_the_page_holds_every_number_and_its_rules(made):
-    several = evaluation(made, 0, 1, times=3)
-    page = render(several)
+    evaluated = evaluation(made, 0, 1, times=3)
+    page = render(evaluated)
     text = re.sub(r"<[^>]+>", " ", page)
-    assert mean_std_text(several.scores["weighted_f1"]) in text
-    for card in [*several.cards.values(), several.ensemble]:
+    assert mean_std_text(evaluated.scores["weighted_f1"]) in text
+    for card in [*evaluated.cards.values(), evaluated.ensemble]:
         low, high = card.intervals["weighted_f1"]
         assert f"{low:.1f} – {high:.1f}" in text
-    for own in several.classes.values():
+    for own in evaluated.classes.values():
         assert mean_std_text(own["f1"]) in text
-    for own in several.experts.values():
+    for own in evaluated.experts.values():
         assert mean_std_text(own["macro_f1"]) in text
-    for count in several.confusion.flat:
+    for count in evaluated.confusion.flat:
         assert f"<small>{count:,}</small>" in page
     assert "scored 3 times" in text
     assert "Seven emotions, the official splits." in text
@@ -120,10 +120,10 @@ def test_parts_that_a_model_lacks_are_left_out(made):
 
 
 def test_whatever_comes_from_outside_is_text(made):
-    one = evaluation(made, 0)
-    protocol = replace(one.protocol.corpus, name=HOSTILE, description=HOSTILE)
+    evaluated = evaluation(made, 0)
+    protocol = replace(evaluated.protocol.corpus, name=HOSTILE, description=HOSTILE)
     hostile = replace(
-        one, protocol=replace(one.protocol, corpus=protocol), model={HOSTILE: {HOSTILE: HOSTILE}}
+        evaluated, protocol=replace(evaluated.protocol, corpus=protocol), model={HOSTILE: {HOSTILE: HOSTILE}}
     )
     page = render(hostile)
     assert "<script" not in page
@@ -131,10 +131,10 @@ def test_whatever_comes_from_outside_is_text(made):
 
 
 def test_pictures_are_the_same_for_the_same_numbers(made, tmp_path):
-    one = evaluation(made, 0)
+    evaluated = evaluation(made, 0)
     for name in ("a", "b"):
-        save_confusion(tmp_path / f"{name}c.png", one.confusion, one.first.labels.names)
-        save_reliability(tmp_path / f"{name}r.png", *one.reliability)
+        save_confusion(tmp_path / f"{name}c.png", evaluated.confusion, evaluated.first.labels.names)
+        save_reliability(tmp_path / f"{name}r.png", *evaluated.reliability)
     for kind in "cr":
         first = (tmp_path / f"a{kind}.png").read_bytes()
         assert first[:8] == b"\x89PNG\r\n\x1a\n"
@@ -143,9 +143,9 @@ def test_pictures_are_the_same_for_the_same_numbers(made, tmp_path):
 
 def test_without_matplotlib_the_extra_is_named(made, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    one = evaluation(made, 0)
+    evaluated = evaluation(made, 0)
     with pytest.raises(MisterEError, match=re.escape("pip install 'mister-e[train]'")):
-        save_reliability(tmp_path / "r.png", *one.reliability)
+        save_reliability(tmp_path / "r.png", *evaluated.reliability)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH (Debian: apt-get install chromium)")
