@@ -50,6 +50,8 @@ SKIPPED = (
     | m.Raise()
     | m.Call(func=m.Attribute(value=m.Name("log")))
 )
+#: Tests that are about all modules.
+GENERAL = (ROOT / "tests" / "test_public_names.py",)
 #: Seconds that a mutant's tests may take besides three times what they take without it.
 PATIENCE = 60
 #: Tests of a round, as pytest's `-m` has it.
@@ -180,7 +182,7 @@ def test_files(file: str) -> tuple[list[Path], list[Path]]:
     """List the test files that a module is tested by.
 
     :param file: path of the module inside `src/`.
-    :return: those that import it, and the others in the folder of its name.
+    :return: those that import it, and others: those in the folder of its name, and those about all modules.
     """
     module = Path(file).with_suffix("").as_posix().removesuffix("/__init__").replace("/", ".")
     parent, _, name = module.rpartition(".")
@@ -190,7 +192,8 @@ def test_files(file: str) -> tuple[list[Path], list[Path]]:
     every = sorted((ROOT / "tests").rglob("test_*.py"))
     importing = [path for path in every if imports.search(path.read_text(encoding="utf-8"))]
     folder = ROOT / "tests" / Path(file).parts[1]
-    return importing, [path for path in every if folder in path.parents and path not in importing]
+    others = [path for path in every if folder in path.parents or path in GENERAL]
+    return importing, [path for path in others if path not in importing]
 
 
 class Runner:

@@ -113,16 +113,20 @@ def test_the_first_loss_is_that_of_plain_code(tmp_path, changes):
 
 
 @pytest.mark.parametrize("weights", [None, (0.1, 4.0)])
-def test_accumulated_batches_make_the_same_step_as_one(tmp_path, weights):
+@pytest.mark.parametrize(
+    ("turns_per_prompt", "size"),
+    [(1, 5), (3, 2)],  # 14 labelled turns as 5, 5 and 4; prompts of 3 turns, some with one that has no label
+)
+def test_accumulated_batches_make_the_same_step_as_one(tmp_path, turns_per_prompt, size, weights):
     first = []
     for name, update in (
         ("one", {"batch_examples": 16}),
-        ("parts", {"batch_examples": 5, "gradient_accumulation": 4}),  # 14 labelled turns: 5, 5, 4
+        ("parts", {"batch_examples": size, "gradient_accumulation": 4}),
     ):
         settings = SETTINGS.model_copy(
             update={"epochs": 1, "batch_cost": 10_000, "class_weights": weights, **update}
         )
-        tuned = without_dropout(encoder(dropout=0.0))
+        tuned = without_dropout(encoder(dropout=0.0, turns_per_prompt=turns_per_prompt))
         finetune(tuned, TRAIN[:2], VALIDATION, LABELS, settings, tmp_path / name)
         steps = [row for row in rows(tmp_path / name) if "step" in row]
         assert len(steps) == 1
