@@ -111,8 +111,6 @@ def score(model: Path, run: Path, paired: Sequence[object], data: Path, scores: 
         return path.is_file() and path.stat().st_mtime > trained
 
     conditions = scores / "conditions"
-    if not done(conditions / "evaluation-test-text.json"):
-        verb("evaluate", run, *paired, "--split", "test", "-o", conditions)
     rows = {
         row: conditions / f"evaluation-test-{file}.json"
         for row, file in {
@@ -124,6 +122,8 @@ def score(model: Path, run: Path, paired: Sequence[object], data: Path, scores: 
             "pairs that disagree (the words' label)": "pairs-that-disagree-the-words-label",
         }.items()
     }
+    if not all(done(path) for path in rows.values()):
+        verb("evaluate", run, *paired, "--split", "test", "-o", conditions)
     for name, options in CLIPS.items():
         meaning = ("--map", MEANINGS[name]) if name in MEANINGS else ()
         for how, alone in ((name, ("--alone",)), (f"{name}, as one recording", ())):

@@ -254,10 +254,44 @@ def test_a_disk_that_is_full_leaves_nothing(trained, tmp_path, monkeypatch):
     def full(source, target, *args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfile", full)
-    done = ours("export", trained / "run", "--text", "mini", "--speech", "mini", "-o", tmp_path / "m", code=2)
+    export = ("export", trained / "run", "--text", "mini", "--speech", "mini", "-o")
+    ours(*export, tmp_path / "earlier")
+    before = (tmp_path / "earlier" / "config.json").read_text()
+    monkeypatch.setattr(shutil, "copytree", full)
+    done = ours(*export, tmp_path / "m", code=2)
     assert "No space left on device" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
+    ours(*export, tmp_path / "earlier", code=2)
+    assert (tmp_path / "earlier" / "config.json").read_text() == before
+
+
+def test_an_earlier_model_is_replaced_whole_and_nothing_beside_it_is_lost(trained, tmp_path, monkeypatch):
+    export = ("export", trained / "run", "--text", "mini", "--speech", "mini", "-o")
+    model = tmp_path / "model"
+    ours(*export, model)
+    (tmp_path / "link").symlink_to(model)
+    ours(*export, tmp_path / "link", "--name", "linked")
+    assert ModelFolder.load(model).config.name == "linked"
+    monkeypatch.chdir(model)
+    ours(*export, ".", "--name", "here")
+    assert ModelFolder.load(model).config.name == "here"
+    (model / "NOTES.txt").write_text("mine")
+    done = ours(*export, model, code=2)
+    assert "holds NOTES.txt beside a model" in done.stderr
+    assert (model / "NOTES.txt").read_text() == "mine"
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in ours(*export, tmp_path / "file" / "m", code=2).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "model"]
+
+
+def test_a_card_shows_no_scores_of_other_weights(trained, conversation, tmp_path):
+    ours("evaluate", trained / "run", "--data", trained / "store", "-o", tmp_path)
+    path = tmp_path / "evaluation-validation-full.json"
+    evaluation = json.loads(path.read_text())
+    evaluation["model"]["weights"]["seed 0"] = "0" * 64
+    path.write_text(json.dumps(evaluation))
+    export = ("export", trained / "run", "--text", "mini", "--speech", "mini", "-o", tmp_path / "model")
+    assert "scores other weights" in ours(*export, "--scores", f"mine={path}", code=2).stderr
 
 
 def test_a_base_that_is_gone_is_named(trained, conversation, text_base, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mister_e.conversation import Conversation, Utterance
+from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.encoders.base import embed
 from mister_e.encoders.speech.features import LIMIT, FeaturesConfig, FeaturesEncoder
 from mister_e.errors import InputError
@@ -53,3 +53,24 @@ def test_no_features_at_all_is_an_error():
     made = FeaturesEncoder.from_base(FeaturesConfig())
     with pytest.raises(InputError, match="no turn of the training split has features"):
         made.fit([])
+
+
+def test_a_turn_is_the_same_whatever_stands_beside_it(voice):
+    told = {"duration": 1.0, "mean_hnr": 9.0}
+    first = Utterance("a", custom={"features": told})
+    sound = Utterance("b", audio=Clip(samples=voice(1.0)))
+    sparse = Utterance("c", custom={"features": {"duration": 2.0}})
+    encoder = FeaturesEncoder.from_base(FeaturesConfig())
+    encoder.fit(encoder.examples([Conversation("train", (first, sparse))]))
+    together, present = encoder.encode_turns([Conversation("c", (first, sound, sparse))])
+    assert present.tolist() == [True, True, True]
+    for number, turn in enumerate((first, sound, sparse)):
+        alone, there = encoder.encode_turns([Conversation("c", (turn,))])
+        assert there.tolist() == [True]
+        assert torch.equal(alone[0], together[number])
+
+
+def test_features_that_are_no_numbers_are_told():
+    turn = Utterance("t9", custom={"features": {"duration": "long"}})
+    with pytest.raises(InputError, match="turn t9"):
+        FeaturesEncoder.from_base(FeaturesConfig()).examples([Conversation("c", (turn,))])

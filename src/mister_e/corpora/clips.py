@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import posixpath
 import re
 from collections import Counter
@@ -259,8 +260,10 @@ def _row(cells: Mapping[str, str], line: int, folder: Path) -> LabelledClip:
         raise InputError(f"{where}: file {file!r} is not there; expected {folder / file}")
     try:
         seconds = float(own["seconds"]) if own["seconds"] else None
+        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+            raise ValueError
     except ValueError:
-        raise InputError(f"{where}: seconds is {own['seconds']!r}, expected a number") from None
+        raise InputError(f"{where}: seconds is {own['seconds']!r}, expected a number above 0") from None
     emotion, text, voice = (own[name] or None for name in ("emotion", "text", "speaker"))
     return LabelledClip(line, file, emotion, text, voice, seconds)
 

@@ -167,6 +167,12 @@ class UtteranceEncoder(nn.Module, ABC):
         """
         return features
 
+    def check_corpus(self, conversations: Sequence[Conversation]) -> None:
+        """Refuse a whole corpus that this encoder is not for; most take any.
+
+        :raises InputError: says why.
+        """
+
     def notes(self, conversations: Sequence[Conversation]) -> list[str]:
         """Say what of turns is not encoded, in words for people; most encoders leave nothing out."""
         return []

@@ -141,6 +141,7 @@ class EmbeddingStore:
         self._claim(encoder, name)
         splits = {split: list(corpus.conversations(split)) for split in SPLITS}
         conversations = [conversation for split in SPLITS for conversation in splits[split]]
+        encoder.check_corpus(conversations)
         keys = encoder.content_keys(conversations)
         stored = set(self._rows(encoder.modality))
         before = set(stored)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mister_e.errors import InputError
 from mister_e.evaluation.gate_statistics import GateStatistics
 from mister_e.evaluation.label_mapping import Choice
 from mister_e.evaluation.protocol import ScoreProtocol
@@ -135,15 +136,24 @@ def _floats(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     return {name: float(value) for name, value in scores.items()}
 
 
-def card_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Scores of an evaluation as a row of a model card; of several seeds, those of the first.
+def card_row(evaluation: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """Scores of an evaluation as a row of a model card.
 
-    :param evaluation: JSON of `Evaluation.to_json`.
+    :param evaluation: JSON of `Evaluation.to_json`, of a run or of a model folder.
+    :param weights: SHA-256 of the mixture's weights whose scores are wanted.
     :return: `turns`, scores 0 to 100, their 95 % interval, F1 of each class, calibration error and mean
         confidence 0 to 1, mean weights of the gate, and weighted F1 of each expert.
+    :raises InputError: it is of other weights.
     :raises KeyError: it is no evaluation.
     """
-    card = next(iter(evaluation["seeds"].values()))
+    model = evaluation["model"]
+    if evaluation["protocol"]["seeds"]:  # a run, seed by seed
+        seeds = [seed for seed in evaluation["seeds"] if model["weights"].get(f"seed {seed}") == weights]
+    else:
+        seeds = ["0"] if model["mixture"] == weights else []
+    if not seeds:
+        raise InputError("it scores other weights than those of this model")
+    card = evaluation["seeds"][seeds[0]]
     bins = [bin_ for bin_ in card["calibration"]["after"]["bins"] if bin_["turns"]]
     scores, gate = card["scores"], (card["gate"] or {}).get("all")
     interval = card["intervals"].get("weighted_f1")

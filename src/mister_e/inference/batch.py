@@ -96,6 +96,17 @@ def needed_modalities(model: MixtureConfig) -> list[Modality]:
     return [modality for modality in MODALITIES if {modality, "fusion"} & set(model.experts)]
 
 
+def only_needed(conversation: StoredConversation, config: MixtureConfig) -> StoredConversation:
+    """Take a modality that no expert reads as missing: a model in use has no encoder for it either."""
+    needed = needed_modalities(config)
+    changes: dict[str, Any] = {
+        f"has_{modality}": torch.zeros(len(conversation), dtype=torch.bool)
+        for modality in MODALITIES
+        if modality not in needed
+    }
+    return replace(conversation, **changes) if changes else conversation
+
+
 def fill_missing(conversation: StoredConversation, config: MixtureConfig) -> StoredConversation:
     """Put zeros where a modality is not stored or not read; nothing looks at them.
 

@@ -12,8 +12,16 @@ from mister_e.encoders.registry import encoder_folder, load_encoder
 from mister_e.errors import InputError
 from mister_e.experts import Modality
 from mister_e.inference.batch import needed_modalities
-from mister_e.inference.model_config import CONFIG, WEIGHTS, ModelConfig, read_config, write_config
-from mister_e.inference.model_folder import ModelFolder, check_identity, find_config
+from mister_e.inference.model_config import (
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    EncoderMetadata,
+    ModelConfig,
+    read_config,
+    write_config,
+)
+from mister_e.inference.model_folder import ModelFolder, check_identity, save_weights
 
 
 def export(
@@ -36,42 +44,62 @@ def export(
         were made with, or the folder cannot be written.
     """
     trained = ModelFolder.load(run, encoders=False)
-    config, out = trained.config, Path(out)
-    for modality in needed_modalities(config.mixture):
+    needed = needed_modalities(trained.config.mixture)
+    for modality in needed:
         if modality not in encoders:
             raise InputError(f"{run}: its mixture takes {modality} embeddings: give --{modality} ENCODER")
-    _check_output(out, trained)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=out.parent) as made:
-        folder = Path(made)
-        try:
-            metadata = dict(config.encoders)
-            for modality in needed_modalities(config.mixture):
-                source = encoder_folder(encoders[modality])
-                check_identity(config, modality, load_encoder(source), str(encoders[modality]))
-                shutil.copytree(source, folder / modality)
-                # a store calls an encoder by its path, which is nobody else's business
-                metadata[modality] = metadata[modality].model_copy(update={"name": ""})
-            for modality in set(encoders) - set(needed_modalities(config.mixture)):
-                metadata.pop(modality, None)  # no expert reads it
-            shutil.copyfile(find_config(Path(run)) / WEIGHTS, folder / WEIGHTS)
-            config = config.model_copy(
-                update={
-                    "name": name or config.name,
-                    "encoders": metadata,
-                    "scores": config.scores | {row: dict(values) for row, values in (scores or {}).items()},
-                }
+    called, out = out, Path(out).resolve()  # an earlier model is moved: also that of this very folder
+    try:
+        _check_output(out, trained)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=out.parent) as made:
+            folder = Path(made) / out.name
+            folder.mkdir()
+            config = _write(
+                folder, trained, {modality: encoders[modality] for modality in needed}, name, scores
             )
-            config = write_config(folder, config)
-            folder.chmod(0o755)
             if out.exists():
-                shutil.rmtree(out)
-            folder.rename(out)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(f"{out}: cannot be written ({reason}); nothing was left there") from error
-        folder.mkdir()  # for the context to remove
+                out.rename(Path(made) / "earlier")
+            try:
+                folder.rename(out)
+            except OSError:
+                if (Path(made) / "earlier").exists():
+                    (Path(made) / "earlier").rename(out)
+                raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{called}: cannot be written ({reason}); what was there is there still") from error
     return config
+
+
+def _write(
+    folder: Path,
+    trained: ModelFolder,
+    encoders: Mapping[Modality, Path],
+    name: str | None,
+    scores: Mapping[str, Mapping[str, Any]] | None,
+) -> ModelConfig:
+    """Write a whole model into an empty folder."""
+    config, metadata = trained.config, {}
+    for modality, given in encoders.items():
+        source = encoder_folder(given)
+        encoder = load_encoder(source)
+        check_identity(config, modality, encoder, str(given))
+        shutil.copytree(source, folder / modality)
+        # a store calls an encoder by its path, which is nobody else's business
+        metadata[modality] = EncoderMetadata.of(encoder)
+    save_weights(trained.mixture, folder / WEIGHTS)
+    rows = {row: dict(values) for row, values in (scores or {}).items()}
+    return write_config(
+        folder,
+        config.model_copy(
+            update={
+                "name": name or config.name,
+                "encoders": metadata,
+                "scores": config.scores | rows,
+            }
+        ),
+    )
 
 
 def _check_output(out: Path, trained: ModelFolder) -> None:
@@ -84,6 +112,9 @@ def _check_output(out: Path, trained: ModelFolder) -> None:
     if not (out / CONFIG).is_file():
         raise InputError(f"{out}: is there already and is no model folder; choose another output")
     there = read_config(out)
+    strangers = {path.name for path in out.iterdir()} - {CONFIG, WEIGHTS, CARD, "text", "speech"}
+    if strangers:
+        raise InputError(f"{out}: holds {min(strangers)} beside a model; choose another output, or move it")
     if there.files.get(WEIGHTS) != trained.config.files.get(WEIGHTS):
         raise InputError(
             f"{out}: holds another model, {there.name} {there.fingerprint[:12]}…; choose another output, or"

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from mister_e.experts import EXPERTS
+from mister_e.pretrained import is_bundled
 
 
 def render_card(config: Mapping[str, Any]) -> str:
@@ -25,6 +26,7 @@ def render_card(config: Mapping[str, Any]) -> str:
     ]
     return _template().render(
         config=config,
+        name=config["name"] if is_bundled(config["name"]) else "path/to/this/folder",
         made=list(_made(config)),
         rows=[_row(name, row) for name, row in scored.items()],
         classes=classes,

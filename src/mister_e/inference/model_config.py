@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mister_e.encoders.base import UtteranceEncoder
 from mister_e.errors import InputError
 from mister_e.experts import Modality
 from mister_e.files import sha256, write_text
@@ -43,6 +44,12 @@ class EncoderMetadata(BaseModel):
     dim: int = Field(gt=0)
     config: dict[str, Any] = {}
 
+    @classmethod
+    def of(cls, encoder: UtteranceEncoder) -> Self:
+        """Describe an encoder by itself, without a name."""
+        config = encoder.config.model_dump(mode="json")
+        return cls(kind=encoder.kind, identity=encoder.identity, dim=encoder.dim, config=config)
+
     @property
     def called(self) -> str:
         """Name, or kind, and the start of the identity: for messages."""
@@ -71,7 +78,7 @@ class ModelConfig(BaseModel):
     :param scores: what was scored to its scores, see `mister_e.evaluation.summary.card_row`.
     :param notes: what a user should know besides, a sentence each.
     :param terms: what it may be used for.
-    :param files: SHA-256 of every weight, configuration and tokenizer file, by path inside the folder.
+    :param files: SHA-256 of every file but this one and the card, by path inside the folder.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,7 +126,7 @@ def write_config(folder: Path, config: ModelConfig) -> ModelConfig:
     files = {
         name: sha256(path)
         for name, path in written.items()
-        if path.suffix in {".safetensors", ".json"} and name != CONFIG
+        if path.is_file() and name not in (CONFIG, CARD) and path.name != "LICENSE.md"
     }
     config = config.model_copy(update={"format": FORMAT, "version": __version__, "files": files})
     write_text(folder / CARD, render_card(config.model_dump(mode="json")))

@@ -6,6 +6,7 @@ writes it; folders of older formats are read through `former_formats`.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,20 @@ from torch import Tensor
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.encoders.registry import load_encoder
 from mister_e.errors import InputError
-from mister_e.experts import Modality
+from mister_e.experts import MODALITIES, Modality
 from mister_e.files import replacing
 from mister_e.inference.batch import needed_modalities
 from mister_e.inference.calibration import Calibration
 from mister_e.inference.former_formats import FORMER, WHOLE
-from mister_e.inference.model_config import CONFIG, FORMAT, WEIGHTS, ModelConfig, read_config, write_config
+from mister_e.inference.model_config import (
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    EncoderMetadata,
+    ModelConfig,
+    read_config,
+    write_config,
+)
 from mister_e.labels import LabelSet
 from mister_e.model import MisterE
 from mister_e.pretrained import model_folder
@@ -114,12 +123,17 @@ class ModelFolder:
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
-        state = {name: value.detach().cpu().contiguous() for name, value in self.mixture.state_dict().items()}
-        with replacing(folder / WEIGHTS) as temporary:
-            save_file(state, temporary)
+        save_weights(self.mixture, folder / WEIGHTS)
+        for modality in MODALITIES:
+            shutil.rmtree(folder / modality, ignore_errors=True)
         for modality, encoder in self.encoders.items():
             encoder.save(folder / modality)
-        write_config(folder, self.config.model_copy(update={"mixture": self.mixture.config}))
+        metadata = dict(self.config.encoders)
+        for modality in self.encoders:
+            # as it lies there now: what was rounded has another identity
+            metadata[modality] = EncoderMetadata.of(load_encoder(folder / modality))
+        changes = {"mixture": self.mixture.config, "encoders": metadata}
+        write_config(folder, self.config.model_copy(update=changes))
         if push_to_hub:
             self.push_to_hub(repo_id or folder.name, **hub)
 
@@ -151,6 +165,13 @@ class ModelFolder:
                 repo_id=repository, folder_path=folder, commit_message=commit_message, create_pr=create_pr
             )
         return str(made)
+
+
+def save_weights(mixture: MisterE, path: Path) -> None:
+    """Write the weights of a mixture whole or not at all."""
+    state = {name: value.detach().cpu().contiguous() for name, value in mixture.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(state, temporary)
 
 
 def find_config(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mister_e.encoders.conversations import StoredConversation, select_turns
 from mister_e.errors import InputError
-from mister_e.inference.batch import fill_missing, pad, run
+from mister_e.inference.batch import fill_missing, only_needed, pad, run
 from mister_e.inference.predictions import Predictions
 from mister_e.model.mixture import MisterE
 from mister_e.model.windows import Window
@@ -72,7 +72,7 @@ def predict(
         raise InputError(f"there is no mode {mode!r}: the modes are {', '.join(MODES)}")
     width = window or Window().turns
     cut = Window(width, width // 8 if overlap is None else overlap)
-    shown = [_mask_modality(conversation, mode) for conversation in conversations]
+    shown = [only_needed(_mask_modality(conversation, mode), model.config) for conversation in conversations]
     places = [(conversation.has_text | conversation.has_speech).nonzero().flatten() for conversation in shown]
     usable = [
         fill_missing(select_turns(conversation, turns), model.config)

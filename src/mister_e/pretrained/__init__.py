@@ -19,6 +19,11 @@ def bundled() -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) | {"folder": str(path.parent)} for path in configs]
 
 
+def is_bundled(name: str) -> bool:
+    """Tell whether a model of this name comes with the package."""
+    return (_HERE / name / "config.json").is_file()
+
+
 def model_folder(model: str | Path) -> Path:
     """Find the folder of a model.
 
@@ -30,7 +35,7 @@ def model_folder(model: str | Path) -> Path:
         if not Path(model).is_dir():
             raise InputError(f"{model}: no such folder")
         return Path(model)
-    if (_HERE / model / "config.json").is_file():
+    if is_bundled(str(model)):
         return _HERE / model
     if model.count("/") == 1:
         from mister_e.pretrained.weights import hub_folder

@@ -56,8 +56,10 @@ class EncoderRecipe(Section):
                 raise ValueError("no field 'kind'")
             if "classes" in data.get("encoder", {}):
                 raise ValueError("encoder.classes: leave it out, the corpus's labels decide it")
-            if "seed" in (data.get("finetune") or {}):
+            if isinstance(data.get("finetune"), dict) and "seed" in data["finetune"]:
                 raise ValueError("finetune.seed: leave it out, the recipe's `seeds` decide it")
+            if not isinstance(data["kind"], str):
+                raise ValueError("kind: expected the name of a kind of encoder")
             if data["kind"] in FORMER_KINDS:
                 raise ValueError(
                     f"kind {data['kind']!r} is called {FORMER_KINDS[data['kind']]} now; rename it"

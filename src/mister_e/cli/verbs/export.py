@@ -67,7 +67,7 @@ def export(
         folders = {
             modality: find_encoder(given, modality) for modality, given in names.items() if given is not None
         }
-        config = write(run, out, folders, name=name, scores=_rows(scores or ()))
+        config = write(run, out, folders, name=name, scores=_rows(run, scores or ()))
         to_stdout(render(config))
         if not quiet:
             say("wrote", str(out))
@@ -82,20 +82,27 @@ def render(config: ModelConfig) -> str:
     return f"{config.name}: {len(config.labels)} labels, {encoders}\n"
 
 
-def _rows(scores: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:
-    """Read evaluations as rows of the card.
+def _rows(run: Path, scores: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:
+    """Read evaluations of a run's mixture as rows of the card.
 
-    :raises InputError: an option is no NAME=FILE, or the file is no evaluation.
+    :raises InputError: an option is no NAME=FILE, or the file is no evaluation of this mixture.
     """
     from mister_e.evaluation.summary import card_row
+    from mister_e.inference.model_config import WEIGHTS, read_config
+    from mister_e.inference.model_folder import find_config
 
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
+    if not scores:
+        return rows
+    weights = read_config(find_config(run)).files.get(WEIGHTS, "")
     for given in scores:
         name, equals, file = given.rpartition("=")
         if not (name and equals and file):
             raise InputError(f"--scores {given!r}: expected NAME=FILE, such as 'MELD test=evaluation.json'")
         try:
-            rows[name] = card_row(json.loads(Path(file).read_text(encoding="utf-8")))
+            rows[name] = card_row(json.loads(Path(file).read_text(encoding="utf-8")), weights)
+        except InputError as error:
+            raise InputError(f"--scores {file}: {error}") from None
         except OSError as error:
             raise InputError(f"--scores {file}: cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, IndexError) as error:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mister_e.audio.format import LONGEST
 from mister_e.audio.prosody import STATISTICS
-from mister_e.conversation import Clip, Conversation
+from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.persistence import fill, read, write
 from mister_e.encoders.speech.frontend import measure_statistics
@@ -93,11 +93,37 @@ class FeaturesEncoder(UtteranceEncoder):
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Give each turn with features, or with sound that they can be measured from; the cost is 1.
 
-        :raises InputError: a column that the encoder knows is nowhere in the conversations, and is none that
-            can be measured.
+        Each turn counts by itself, whatever the others bring: a column that it lacks is undefined.
+
+        :raises InputError: a turn brings sound alone, and a column is none that can be measured.
         """
-        turns = [turn for conversation in conversations for turn in conversation]
-        told = [turn.custom.get("features") for turn in turns]
+        examples = []
+        turns = (turn for conversation in conversations for turn in conversation)
+        for number, turn in enumerate(turns):
+            told = turn.custom.get("features")
+            if told:
+                examples.append(Example((number,), 1, _numbers(turn)))
+            elif turn.audio is not None and self.config.names:
+                self._check_measurable()
+                examples.append(Example((number,), 1, turn.audio))
+        return examples
+
+    def _check_measurable(self) -> None:
+        """Refuse sound where a column is no prosody statistic."""
+        foreign = [name for name in self.config.names if name not in STATISTICS]
+        if foreign:
+            raise InputError(
+                f"feature {foreign[0]!r} is no statistic that can be measured from sound"
+                f" ({', '.join(STATISTICS)}): give a corpus that tells it, or take a model with another"
+                " speech encoder"
+            )
+
+    def check_corpus(self, conversations: Sequence[Conversation]) -> None:
+        """Refuse a corpus that tells features, but nowhere one that the encoder knows.
+
+        :raises InputError: names the column.
+        """
+        told = [turn.custom.get("features") for conversation in conversations for turn in conversation]
         known = {name for features in told if features for name in features}
         lacking = [name for name in self.config.names if name not in known]
         if lacking and known:
@@ -105,19 +131,6 @@ class FeaturesEncoder(UtteranceEncoder):
                 f"feature {lacking[0]!r} was there in training and is in none of these turns;"
                 " prepare the corpus with the same --features"
             )
-        measured = bool(self.config.names) and not known
-        foreign = [name for name in self.config.names if name not in STATISTICS]
-        if measured and foreign and any(turn.audio is not None for turn in turns):
-            raise InputError(
-                f"feature {foreign[0]!r} is no statistic that can be measured from sound"
-                f" ({', '.join(STATISTICS)}): give a corpus that tells it, or take a model with another"
-                " speech encoder"
-            )
-        return [
-            Example((number,), 1, features or turn.audio)
-            for number, (turn, features) in enumerate(zip(turns, told, strict=True))
-            if features or (measured and turn.audio is not None)
-        ]
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Take columns, means and deviations (over the turns where a column is defined) from training turns.
@@ -198,6 +211,20 @@ class FeaturesEncoder(UtteranceEncoder):
         names = self.config.names
         values = [[(row or {}).get(name, np.nan) for name in names] for row in rows]
         return np.array(values, dtype=np.float32).reshape(len(rows), len(names))
+
+
+def _numbers(turn: Utterance) -> dict[str, float]:
+    """Features that a corpus tells of a turn.
+
+    :raises InputError: they are not numbers.
+    """
+    try:
+        told = turn.custom["features"]
+        return {str(name): float(value) for name, value in told.items() if value is not None}
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(
+            f"turn {turn.id}: custom 'features' are the names of columns and their numbers"
+        ) from None
 
 
 def _rows(examples: Sequence[Example]) -> list[Mapping[str, float] | None]:

@@ -14,7 +14,7 @@ from mister_e.encoders.conversations import StoredConversation, only_judgeable
 from mister_e.encoders.store import EmbeddingStore
 from mister_e.errors import InputError
 from mister_e.experts import MODALITIES, Modality
-from mister_e.inference.batch import fill_missing, needed_modalities
+from mister_e.inference.batch import fill_missing, needed_modalities, only_needed
 from mister_e.labels import LabelSet
 from mister_e.model.config import MixtureConfig
 from mister_e.training.recipe import Recipe
@@ -96,7 +96,7 @@ def read_training_data(
     ]
     usable = [
         fill_missing(conversation, config)
-        for conversation in map(only_judgeable, train)
+        for conversation in (only_judgeable(only_needed(conversation, config)) for conversation in train)
         if (conversation.labels >= 0).any()
     ]
     data = TrainingData(config, labels, usable, validation, counts, notes)
