@@ -131,7 +131,9 @@ class ModelFolder:
         metadata = dict(self.config.encoders)
         for modality in self.encoders:
             # as it lies there now: what was rounded has another identity
-            metadata[modality] = EncoderMetadata.of(load_encoder(folder / modality))
+            there = EncoderMetadata.of(load_encoder(folder / modality))
+            name = metadata[modality].name if modality in metadata else ""
+            metadata[modality] = there.model_copy(update={"name": name})
         changes = {"mixture": self.mixture.config, "encoders": metadata}
         write_config(folder, self.config.model_copy(update=changes))
         if push_to_hub:
