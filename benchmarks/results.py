@@ -64,7 +64,7 @@ def embedded(name: str, recipe: Recipe, kind: str, data: Path, work: Path) -> Em
     """Embed a corpus: text by the fine-tuned encoder, speech by the table's audio features."""
     corpus = corpus_of(name, data, work)
     run = work / name / kind / "with-history"
-    run_stage1(recipe, "text", corpus, run, seeds=[0])
+    run_stage1(recipe, "text", {name: corpus}, run, seeds=[0])
     store = EmbeddingStore.create(work / "stores" / f"{name}-{kind}", corpus)
     store.add(corpus, load_encoder(run / "seed-0" / "encoder"), name=f"{kind} fine-tuned on {name}")
     features = FeaturesEncoder.from_base(FeaturesConfig())

@@ -73,7 +73,7 @@ def measured(
     chosen = read_recipe(ROOT / "recipes" / name / f"{recipe}.yaml", VARIANTS[variant])
     run = work / name / recipe / variant.replace(" ", "-")
     return {"recipe": recipe, "variant": variant} | run_stage1(
-        chosen, "text", corpus, run, seeds=seeds, test=True
+        chosen, "text", {corpus.folder.name: corpus}, run, seeds=seeds, test=True
     )
 
 
