@@ -20,6 +20,7 @@ def place(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_road_of_a_paired_recipe(run, place, tmp_path):
     recipe, data = place / "small.yaml", ("--data", place / "talks")
     changes = ("--set", "mixture.pairing={singles: 9, neutral_corpora: [reading]}", "--seed", 3)

@@ -275,6 +275,7 @@ def test_statistics_alone_are_scored_as_they_were_trained():
     assert all((statistics == 5.0).all() for statistics in seen)
 
 
+@pytest.mark.slow
 def test_the_encoder_learns(corpora, tmp_path):
     folder = tmp_path / "raw"
     write_clips(folder, {"happy": 240.0, "calm": 120.0}, voices=[f"v{number}" for number in range(10)])
@@ -313,6 +314,7 @@ def spoken(corpora, tmp_path_factory):
     return folder, done
 
 
+@pytest.mark.slow
 def test_a_run_of_clips_is_as_any_of_stage_1(spoken, corpora):
     folder, done = spoken
     assert "spoken · speech · acted, read, table · seeds: 1" in done.stdout

@@ -55,6 +55,7 @@ def run(folder, *words):
     return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
 
 
+@pytest.mark.slow
 def test_text_is_trained_on_all_and_chosen_on_the_first(folder):
     done = run(folder, "--test")
     assert done.exit_code == 0, done.output
