@@ -86,13 +86,16 @@ def test_variations_take_what_they_may(store):
 @given(
     turns=st.lists(st.sampled_from(["both", "text", "speech"]), min_size=1, max_size=8),
     chances=st.lists(st.sampled_from([0.0, 0.3, 0.9, 0.999]), min_size=4, max_size=4),
+    unlabelled=st.integers(0, 7),
     seed=st.integers(0, 1000),
 )
-def test_a_turn_keeps_what_it_has_alone(turns, chances, seed):
+def test_a_turn_keeps_what_it_has_alone(turns, chances, unlabelled, seed):
     has_text, has_speech = (
         torch.tensor([turn in ("both", name) for turn in turns]) for name in ("text", "speech")
     )
     count = len(turns)
+    labels = torch.zeros(count, dtype=torch.long)
+    labels[: min(unlabelled, count - 1)] = -1
     conversation = StoredConversation(
         "c",
         tuple(map(str, range(count))),
@@ -100,13 +103,14 @@ def test_a_turn_keeps_what_it_has_alone(turns, chances, seed):
         torch.randn(count, 2),
         has_text,
         has_speech,
-        torch.zeros(count, dtype=torch.long),
+        labels,
     )
     names = ("drop_text", "drop_speech", "drop_conversation", "prefixes")
     wanted = MixtureSettings(**dict(zip(names, chances, strict=True)))
     shown = augment(conversation, wanted, np.random.default_rng(seed))
     length = len(shown)
     assert 1 <= length <= count
+    assert (shown.labels >= 0).any()  # something to learn from
     assert (shown.has_text | shown.has_speech).all()
     alone = ~(has_text & has_speech)[:length]
     assert torch.equal(shown.has_text[alone], has_text[:length][alone])
