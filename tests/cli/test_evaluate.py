@@ -130,7 +130,7 @@ def test_runs_and_stores_that_do_not_fit_are_told(run, place, tmp_path):
     data, folder = place
     nothing = run("evaluate", tmp_path, "--data", data)
     assert nothing.exit_code == 2
-    assert "no trained mixture there" in nothing.stderr
+    assert "is not a model folder" in nothing.stderr
     assert "it has no store.json" in run("evaluate", folder, "--data", tmp_path).stderr
     (folder / "seed-1" / "model" / "config.json").unlink()
     unfinished = run("evaluate", folder, "--data", data, "--split", "test")

@@ -46,7 +46,7 @@ def test_save_and_load(encoder, tmp_path):
 
 def test_a_column_that_is_gone_is_named(encoder):
     with pytest.raises(InputError, match="feature 'a' was there in training"):
-        encoder.examples([talk({"b": 1.0})])
+        encoder.check_corpus([talk({"b": 1.0})])
 
 
 def test_no_features_at_all_is_an_error():
