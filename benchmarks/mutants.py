@@ -252,7 +252,10 @@ class Runner:
         :raises SystemExit: one of them fails, and would notice anything.
         """
         report = self.folder / "times.xml"
+        report.unlink(missing_ok=True)
         code = self.test(files, "-m", marker, f"--junitxml={report}")
+        if not report.is_file():
+            raise SystemExit(f"the tests ended with exit code {code} before they could report")
         seconds = dict.fromkeys(files, 0.0)
         by_name = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files}
         failed = []
@@ -311,9 +314,20 @@ def run(mutants: Sequence[Mutant], workers: int, minutes: float) -> dict[Mutant,
         for number in range(workers):
             runners.put(Runner(Path(folder) / str(number)))
         print(f"{len(every)} test files, first without a mutant", file=sys.stderr, flush=True)
-        seconds = {
-            marker: runners.queue[0].times(own, marker) for marker, own in ((FAST, every), (SLOW, slow))
-        }
+
+        def measure(part: tuple[str, Sequence[Path]]) -> tuple[str, dict[Path, float]]:
+            runner = runners.get()
+            try:
+                return part[0], runner.times(part[1], part[0])
+            finally:
+                runners.put(runner)
+
+        parts = [(SLOW, slow[i::workers]) for i in range(workers)]
+        parts += [(FAST, every[i::workers]) for i in range(workers)]
+        seconds: dict[str, dict[Path, float]] = {FAST: {}, SLOW: {}}
+        for marker, measured in pool.map(measure, [part for part in parts if part[1]]):
+            seconds[marker] |= measured
+        print(f"they pass, after {(time.monotonic() - began) / 60:.1f} minutes", file=sys.stderr, flush=True)
 
         def round_of(paths: Sequence[Path], marker: str) -> Round:
             return Round(paths, marker, PATIENCE + 3 * sum(seconds[marker][path] for path in paths))
