@@ -307,8 +307,8 @@ def test_a_table_in_a_file_has_no_colours(analysis, tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     out = tmp_path / "out.txt"
     save(analysis(), choose([str(out)], "table", CALL))
-    assert "I know." in out.read_text()
-    assert "\x1b" not in out.read_text()
+    assert "I know." in out.read_text(encoding="utf-8")
+    assert "\x1b" not in out.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def test_ablate(run, made, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert "| without GRU |" in done.stdout
     assert "±" not in done.stdout
-    assert (tmp_path / "out" / "ablation.md").read_text() == done.stdout
+    assert (tmp_path / "out" / "ablation.md").read_text(encoding="utf-8") == done.stdout
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_who_speaks_changes_nothing(tmp_path):
     one = prepared(meld_tree(tmp_path / "1", speakers=("Joey", "Monica")), tmp_path / "a")
     two = prepared(meld_tree(tmp_path / "2", speakers=("Ross", "Ross", "Phoebe")), tmp_path / "b")
     assert one.table.equals(two.table)
-    text = (tmp_path / "a" / "corpus.json").read_text() + one.table.write_csv()
+    text = (tmp_path / "a" / "corpus.json").read_text(encoding="utf-8") + one.table.write_csv()
     assert "Joey" not in text
     assert "peaker" not in text
 
