@@ -72,7 +72,9 @@ def test_a_killed_run_goes_on_to_the_same_losses(command, tmp_path):
     assert kills == 2
     subprocess.run([*python, str(tmp_path / "killed"), *VARIED], check=True, capture_output=True)
     assert rows(tmp_path / "killed") == whole
-    one, two = (load_file(tmp_path / name / "seed-0/model/mixture.safetensors") for name in ("whole", "killed"))
+    one, two = (
+        load_file(tmp_path / name / "seed-0/model/mixture.safetensors") for name in ("whole", "killed")
+    )
     assert all((one[name] == two[name]).all() for name in one)
 
 
