@@ -49,9 +49,9 @@ def is_special(path: Path) -> bool:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically, see `replacing`."""
+    """Write UTF-8 text with the line ends of Unix atomically, see `replacing`."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _temporary(path: Path, target: Path) -> Path:

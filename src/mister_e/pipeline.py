@@ -67,6 +67,8 @@ class Pipeline:
         *,
         device: str = "auto",
         recogniser: Callable[[str], Recogniser] = WhisperRecogniser,
+        revision: str | None = None,
+        token: str | None = None,
     ) -> Self:
         """Load a model.
 
@@ -74,6 +76,8 @@ class Pipeline:
         :param device: `cpu`, `cuda` for the encoders and the mixture (recognition stays on the CPU),
             or `auto`: the CPU, for the bundled models are too small to gain from a GPU.
         :param recogniser: makes what recognises words, of the code of a language; see `__init__`.
+        :param revision: of a Hub model: a branch, tag or commit; None = the main branch.
+        :param token: for the Hub; None = that of `hf auth login`.
         :raises InputError: there is no such model or device, or its folder is damaged.
         """
         if device == "auto":
@@ -82,7 +86,8 @@ class Pipeline:
             raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("device 'cuda': no usable GPU here; use auto or cpu")
-        return cls(ModelFolder.from_pretrained(model), device=device, recogniser=recogniser)
+        folder = ModelFolder.from_pretrained(model, revision=revision, token=token)
+        return cls(folder, device=device, recogniser=recogniser)
 
     @property
     def labels(self) -> LabelSet:

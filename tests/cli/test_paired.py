@@ -59,6 +59,7 @@ def test_the_road_of_a_paired_recipe(run, place, tmp_path):
     assert plain.exit_code == 0, plain.stderr
     for words, said in (
         (("evaluate", out, *data, *voices, "--mode", "text-only"), "leave --mode out"),
+        (("evaluate", out, *data, *voices, "--alone"), "--alone is for a folder of clips with --model"),
         (("evaluate", "--model", "mini", *data, *voices), "are for a RUN"),
     ):
         refused = run(*words)

@@ -79,6 +79,8 @@ def test_another_recipe_is_refused(done):
         ablate(other, store, folder / "out", variants=(FULL,))
     with pytest.raises(InputError, match="there is no variant 'none': the variants are full"):
         ablate(recipe, store, folder / "out", variants=("none",))
+    with pytest.raises(InputError, match=r"no voices to pair with; take mixture\.pairing out"):
+        ablate(recipe.changed({"mixture.pairing": {}}), store, folder / "paired")
 
 
 @pytest.mark.parametrize("lost", LOST)

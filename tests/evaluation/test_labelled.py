@@ -136,6 +136,14 @@ def test_a_split_has_the_voices_that_a_prepared_corpus_has_there(tmp_path):
         assert split in data.protocol.description
     voices = split_by_voice(read_manifest(folder))
     assert {voices[name] for name in read_labelled(folder, "test").voices} == {"test"}
+    # another seed is another split, the one that a corpus of that seed has
+    other = read_labelled(folder, "test", seed=3)
+    prepared = prepare_clips(folder, tmp_path / "other", seed=3)
+    ids = {turn.id for turn in other.conversations({"happy", "sad"})}
+    assert ids == {turn.id for turn in prepared.conversations("test")}
+    assert ids != {turn.id for turn in corpus.conversations("test")}
+    with pytest.raises(InputError, match="split already; leave --seed out"):
+        read_labelled(tmp_path / "other", seed=3)
     # pieces are those of the corpus too, and each is by its voice
     pieces = read_labelled(folder, "test", piece_seconds=0.5, max_pieces=1)
     cut = prepare_clips(folder, tmp_path / "pieces", piece_seconds=0.5, max_pieces=1)

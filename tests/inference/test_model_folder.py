@@ -198,8 +198,14 @@ def test_a_model_goes_to_the_hub_and_comes_back(copy, tmp_path, monkeypatch):
         "secret",
     )
     model.save_pretrained(tmp_path / "saved", push_to_hub=False)
-    monkeypatch.setattr("mister_e.pretrained.weights.hub_folder", lambda name: tmp_path / "hub")
-    again = ModelFolder.from_pretrained("me/mini")
+
+    def snapshot(name, *, revision, token):
+        seen.update(downloaded=(name, revision, token))
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    again = ModelFolder.from_pretrained("me/mini", revision="v1", token="secret")
+    assert seen["downloaded"] == ("me/mini", "v1", "secret")
     assert again.config.labels == model.config.labels
 
 

@@ -168,11 +168,11 @@ def _hashes(src: Path, patterns: Sequence[str]) -> dict[str, str]:
     found = (file for pattern in patterns for file in src.glob(pattern))
     files = {file for file in found if file.is_file() and not archives.is_litter(str(file))}
     if files or not patterns:
-        return {str(file.relative_to(src)): sha256(file) for file in sorted(files)}
+        return {file.relative_to(src).as_posix(): sha256(file) for file in sorted(files)}
     wanted = [pattern.rpartition("/")[2] for pattern in patterns]
     inside = sorted(file for file in src.rglob("*") if archives.is_archive(file.name) and file.is_file())
     return {
-        f"{file.relative_to(src)}{archives.INSIDE}{member}": digest
+        f"{file.relative_to(src).as_posix()}{archives.INSIDE}{member}": digest
         for file in inside
         if not archives.is_litter(str(file))
         for member, digest in archives.hashes(file, wanted)

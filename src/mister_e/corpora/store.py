@@ -177,6 +177,6 @@ def write(folder: Path, table: pl.DataFrame, metadata: Mapping[str, Any]) -> Cor
 def root_from(folder: Path, root: Path) -> str:
     """Path of the original audio relative to a corpus folder, so that both can be moved together."""
     try:
-        return os.path.relpath(root.resolve(), folder.resolve())
+        return Path(os.path.relpath(root.resolve(), folder.resolve())).as_posix()
     except ValueError:  # another drive of Windows
-        return str(root.resolve())
+        return root.resolve().as_posix()

@@ -77,6 +77,10 @@ def ablate(
     :return: what `ablation.json` holds.
     :raises InputError: the folder holds runs of another recipe or store, or there is no such variant.
     """
+    if recipe.stage2().pairing is not None:
+        raise InputError(
+            f"recipe {recipe.name}: an ablation has no voices to pair with; take mixture.pairing out of it"
+        )
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise InputError(f"there is no variant {unknown[0]!r}: the variants are {', '.join(VARIANTS)}")

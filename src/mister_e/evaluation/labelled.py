@@ -134,6 +134,7 @@ class Clips:
     :param together: whether all clips count as cut from one recording: the voices, room and microphone of the
         folder are what sound is taken relative to. False = each is a recording of its own.
     :param split: which of its voices are scored, "train", "validation" or "test"; "all" = all of them.
+    :param seed: of the split.
     :param unlabelled: number of clips without an emotion.
     :param failed: clips that could not be read so far, and why.
     """
@@ -142,6 +143,7 @@ class Clips:
     rows: Sequence[LabelledClip] = field(repr=False)
     together: bool = True
     split: str = "all"
+    seed: int = 0
     unlabelled: int = 0
     failed: list[str] = field(default_factory=list, repr=False)
 
@@ -152,6 +154,7 @@ class Clips:
         *,
         together: bool = True,
         split: str | None = None,
+        seed: int = 0,
         piece_seconds: float | None = None,
         max_pieces: int | None = None,
     ) -> Clips:
@@ -160,6 +163,7 @@ class Clips:
         :param folder: holds the manifest.
         :param together: see the class.
         :param split: which voices; None = all.
+        :param seed: which voices go where, see `mister_e.corpora.clips.split_by_voice`.
         :param piece_seconds: see `mister_e.corpora.clips.cut`, as well as `max_pieces`.
         :raises InputError: names file, line and field of what is wrong.
         """
@@ -169,7 +173,7 @@ class Clips:
             if split not in SPLITS:
                 raise InputError(f"there is no split {split!r}: the splits are {', '.join(SPLITS)}")
             try:
-                splits = split_by_voice(every)
+                splits = split_by_voice(every, seed)
             except InputError as error:
                 raise InputError(f"{folder / MANIFEST}: {error}") from None
             clips = [clip for clip in every if splits[clip.file] == split]
@@ -181,7 +185,7 @@ class Clips:
         for row in rows:
             places.setdefault(row.voice, len(places))
         ordered = sorted(rows, key=lambda row: places[row.voice])
-        return cls(folder, ordered, together, split or "all", len(clips) - len(rows))
+        return cls(folder, ordered, together, split or "all", seed, len(clips) - len(rows))
 
     @property
     def source(self) -> str:
@@ -196,7 +200,7 @@ class Clips:
         how = "as one recording" if self.together else "each a recording of its own"
         what = f"{len(self.rows):,} clips, {spoken:,} of them with words, {how}"
         if self.split != "all":
-            what += f"; {self.split} of a split 70 : 15 : 15 by voice"
+            what += f"; {self.split} of a split 70 : 15 : 15 by voice (seed {self.seed})"
         names = tuple(self.counts)
         if len(names) == 1:
             names = (*names, f"not {names[0]}")
@@ -260,6 +264,7 @@ def read_labelled(
     split: str | None = None,
     *,
     alone: bool = False,
+    seed: int = 0,
     piece_seconds: float | None = None,
     max_pieces: int | None = None,
 ) -> Labelled:
@@ -268,6 +273,7 @@ def read_labelled(
     :param folder: a prepared corpus (`corpus.json`), or clips with a `manifest.csv` (see `Clips`).
     :param split: None = "test" of a corpus, all of clips.
     :param alone: take each clip as a recording of its own, and not the folder as one.
+    :param seed: which voices of clips go where.
     :param piece_seconds: cut clips, see `mister_e.corpora.clips.cut`, as well as `max_pieces`.
     :raises InputError: it is neither, is damaged, or the split is empty or unlabelled.
     """
@@ -276,12 +282,19 @@ def read_labelled(
             raise InputError(
                 f"{folder}: a prepared corpus tells which turns are of one recording; leave --alone out"
             )
+        if seed:
+            raise InputError(f"{folder}: a prepared corpus is split already; leave --seed out")
         if piece_seconds is not None:
             raise InputError(f"{folder}: a prepared corpus is cut already; leave --piece-seconds out")
         return _split(Corpus.load(folder), split or "test")
     if (folder / MANIFEST).is_file():
         return Clips.load(
-            folder, together=not alone, split=split, piece_seconds=piece_seconds, max_pieces=max_pieces
+            folder,
+            together=not alone,
+            split=split,
+            seed=seed,
+            piece_seconds=piece_seconds,
+            max_pieces=max_pieces,
         )
     if (folder / "store.json").is_file():
         raise InputError(

@@ -102,13 +102,17 @@ class ModelFolder:
         return cls(config, mixture.eval(), loaded)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> ModelFolder:
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, token: str | None = None
+    ) -> ModelFolder:
         """Load a model by name.
 
         :param name: a bundled name, a model folder, or a Hugging Face Hub id.
+        :param revision: of a Hub model: a branch, tag or commit; None = the main branch.
+        :param token: for the Hub; None = that of `hf auth login`.
         :raises InputError: there is no such model, or its folder is damaged.
         """
-        return cls.load(model_folder(name))
+        return cls.load(model_folder(name, revision=revision, token=token))
 
     def save_pretrained(
         self, save_directory: str | Path, *, push_to_hub: bool = False, repo_id: str | None = None, **hub: Any

@@ -24,10 +24,12 @@ def is_bundled(name: str) -> bool:
     return (_HERE / name / "config.json").is_file()
 
 
-def model_folder(model: str | Path) -> Path:
+def model_folder(model: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
     """Find the folder of a model.
 
     :param model: a bundled name, a folder, or a Hugging Face Hub id (`owner/name`).
+    :param revision: of a Hub model: a branch, tag or commit; None = the main branch.
+    :param token: for the Hub; None = that of `hf auth login`.
     :return: the folder, on this machine.
     :raises InputError: nothing of that name can be found.
     """
@@ -40,7 +42,7 @@ def model_folder(model: str | Path) -> Path:
     if model.count("/") == 1:
         from mister_e.pretrained.weights import hub_folder
 
-        return hub_folder(model)
+        return hub_folder(str(model), revision=revision, token=token)
     names = ", ".join(config["name"] for config in bundled())
     raise InputError(
         f"unknown model {model!r}: the bundled ones are {names};"

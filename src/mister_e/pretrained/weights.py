@@ -141,10 +141,12 @@ def resolve(name: str) -> Path:
     return hub_folder(name)
 
 
-def hub_folder(name: str) -> Path:
+def hub_folder(name: str, *, revision: str | None = None, token: str | None = None) -> Path:
     """Files of a Hugging Face Hub model, from its cache or downloaded.
 
     :param name: id such as `Qwen/Qwen2.5-7B`.
+    :param revision: a branch, tag or commit; None = the main branch.
+    :param token: None = that of `hf auth login`.
     :return: the folder.
     :raises InputError: there is no such folder and the Hub does not give it.
     """
@@ -157,7 +159,7 @@ def hub_folder(name: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(name))
+        return Path(snapshot_download(name, revision=revision, token=token))
     except HFValidationError:
         raise InputError(
             f"{name!r}: neither a bundled name, nor a folder, nor a Hugging Face Hub id"

@@ -58,7 +58,8 @@ recording; with `--alone` a clip is a recording of its own. Where actors speak t
 emotion, words say nothing of it:
 `--mode speech-only` is the honest choice. Classes are matched by name (`happy` is `joy`); the model chooses
 among those that are there, or freely where there is one alone. With `--split` the clips of some voices alone
-are scored, split as by `mister-e prepare clips`.
+are scored, split as by `mister-e prepare clips`: give the `--seed`, `--piece-seconds` and `--max-pieces` that
+the clips were prepared with, for a voice without a whole piece is in no split.
 
 Every scoring of the test split is written down in `test_scored.jsonl` in the run, and told.
 
@@ -120,6 +121,7 @@ def evaluate(
     ] = None,
     piece_seconds: PieceSeconds = None,
     max_pieces: MaxPieces = None,
+    seed: Annotated[int, typer.Option(help="Which voices go into which split of clips.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -140,6 +142,12 @@ def evaluate(
                 "give a RUN of mister-e train with its store, or --model MODEL with a corpus or clips:"
                 f" {'neither' if run is None else 'both'} was given"
             )
+        of_clips = {"--alone": alone, "--map": label, "--piece-seconds": piece_seconds}
+        of_clips |= {"--max-pieces": max_pieces, "--seed": seed}
+        if model is None:
+            for option, value in of_clips.items():
+                if value:
+                    raise InputError(f"{option} is for a folder of clips with --model; leave it out")
         if voices or speech:
             _conditions(run, data, voices or [], speech, split, mode, out, quiet=quiet)
             return
@@ -149,16 +157,17 @@ def evaluate(
 
                 # bad data is told without waiting for the model
                 labelled = read_labelled(
-                    data, split, alone=alone, piece_seconds=piece_seconds, max_pieces=max_pieces
+                    data,
+                    split,
+                    alone=alone,
+                    seed=seed,
+                    piece_seconds=piece_seconds,
+                    max_pieces=max_pieces,
                 )
                 names = read_pairs("--map", label, "unlabelled_read=neutral")
                 evaluation, out = _of_model(model, data, labelled, names, mode, out, progress)
             else:
                 assert run is not None
-                of_clips = {"--alone": alone, "--map": label, "--piece-seconds": piece_seconds}
-                for option, value in {**of_clips, "--max-pieces": max_pieces}.items():
-                    if value:
-                        raise InputError(f"{option} is for a folder of clips with --model; leave it out")
                 evaluation, out = _of_run(run, data, split, mode, progress), out or run
             from rich.console import Console
 

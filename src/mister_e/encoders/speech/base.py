@@ -22,7 +22,8 @@ from mister_e.encoders.backbones.lora import LoraSettings, adapter_weights
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.layers import PoolingName, classifier, pooling, projection
 from mister_e.encoders.persistence import write
-from mister_e.encoders.speech.preprocess import nothing, seconds_of, sound_keys, sound_of
+from mister_e.encoders.speech.frontend import seconds_of
+from mister_e.encoders.speech.preprocess import nothing, sound_keys, sound_of
 
 
 class PretrainedSpeechConfig(BaseModel):

@@ -80,10 +80,14 @@ class SpeechFrontend:
         return np.ascontiguousarray(rows[: 2 * MOST_STATES], dtype=np.float32)
 
 
-def trim_silence(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut leading and trailing silence, and what is over Whisper's window of 30 s."""
+def trim_silence(samples: NDArray[np.float32], seconds: float = LONGEST) -> NDArray[np.float32]:
+    """Cut leading and trailing silence, and what is over a length.
+
+    :param samples: float32 `[N]` at `SAMPLE_RATE`.
+    :param seconds: the length; default: Whisper's window of 30 s.
+    """
     first, last = speech_bounds(samples)
-    return samples[first:last][: int(LONGEST * SAMPLE_RATE)]
+    return samples[first:last][: int(seconds * SAMPLE_RATE)]
 
 
 def measure_statistics(samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
@@ -144,6 +148,13 @@ def load_features(path: Path) -> list[AudioFeatures | None]:
 _USUAL_SECONDS = 4.0
 
 
+def seconds_of(clip: Clip) -> float:
+    """Length of a clip, about, without decoding it."""
+    if clip.samples is not None:
+        return len(clip.samples) / SAMPLE_RATE
+    return _USUAL_SECONDS if clip.end is None else clip.end - clip.start
+
+
 @dataclass(frozen=True)
 class TurnAudio:
     """What a turn brings: a clip, or the statistics that a table holds."""
@@ -171,12 +182,7 @@ class TurnAudio:
     @property
     def length(self) -> int:
         """Rows of the spectrogram, about; 1 without a clip."""
-        if self.clip is None:
-            return 1
-        if self.clip.samples is not None:
-            return 1 + len(self.clip.samples) // HOP
-        seconds = _USUAL_SECONDS if self.clip.end is None else self.clip.end - self.clip.start
-        return 1 + int(seconds * SAMPLE_RATE / HOP)
+        return 1 if self.clip is None else 1 + round(seconds_of(self.clip) * SAMPLE_RATE) // HOP
 
     def to_features(self) -> AudioFeatures:
         """Statistics without sound."""

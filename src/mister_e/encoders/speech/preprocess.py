@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import LONGEST, SAMPLE_RATE
-from mister_e.audio.level import normalise_level, speech_bounds
+from mister_e.audio.level import normalise_level
 from mister_e.conversation import Clip, Conversation
-from mister_e.encoders.speech.frontend import MIN_SECONDS
+from mister_e.encoders.speech.frontend import MIN_SECONDS, trim_silence
 from mister_e.errors import InputError
 from mister_e.files import sha256
 
 #: Shorter sounds get silence at their end: the strides of every model leave some frames of this.
 SHORTEST_SECONDS = 0.1
-#: A clip that does not say how long it is counts as one of this length when batches are made.
-_USUAL_SECONDS = 4.0
 
 
 def sound_of(
@@ -41,9 +39,7 @@ def sound_of(
     :return: float32 `[N]` at 16 kHz, mono; None = less sound than `MIN_SECONDS`: speech is missing.
     :raises InputError: the recording cannot be read.
     """
-    samples = clip.load()
-    first, last = speech_bounds(samples)
-    samples = samples[first:last][: int(seconds * SAMPLE_RATE)]
+    samples = trim_silence(clip.load(), seconds)
     if len(samples) < MIN_SECONDS * SAMPLE_RATE:
         return None
     samples = normalise_level(samples)
@@ -58,13 +54,6 @@ def sound_of(
 def nothing() -> NDArray[np.float32]:
     """What stands in a batch for a turn without speech: a little silence, the same always."""
     return np.zeros(int(SHORTEST_SECONDS * SAMPLE_RATE), np.float32)
-
-
-def seconds_of(clip: Clip) -> float:
-    """Length of a clip, about, without decoding it."""
-    if clip.samples is not None:
-        return len(clip.samples) / SAMPLE_RATE
-    return _USUAL_SECONDS if clip.end is None else clip.end - clip.start
 
 
 def sound_keys(conversations: Sequence[Conversation]) -> list[str | None]:

@@ -122,7 +122,7 @@ class WhisperEncoder(UtteranceEncoder):
         """
         if config.base != "whisper-tiny.en":
             raise InputError(
-                f"base {config.base!r}: frames come from the bundled 'whisper-tiny.en';"
+                f"base {config.base!r}: an encoder of kind whisper stands on the bundled 'whisper-tiny.en';"
                 " for other bases take an encoder of kind speech-model or audio-llm"
             )
         return cls(config)

@@ -1,4 +1,4 @@
-"""Ask an encoder's own classifier about turns, each judged as fine-tuning saw it."""
+"""Ask an encoder's own classifier about turns, each classified as in fine-tuning."""
 
 from __future__ import annotations
 

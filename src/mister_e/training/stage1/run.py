@@ -88,19 +88,19 @@ def run_stage1(
     results = []
     for seed in check_unique(seeds) or recipe.seeds:
         run = out / f"seed-{seed}"
-        facts = {
+        config = {
             "part": part,
             "seed": seed,
             "recipe": _settings(chosen, part),
             "protocol": first.protocol.to_json(),
             "corpora": {name: corpus.metadata["table_sha256"] for name, corpus in corpora.items()},
         }
-        check_run_config(run, facts)
+        check_run_config(run, config)
         if not (run / "result.json").is_file():
-            _train(run, chosen, data, facts, progress)
+            _train(run, chosen, data, config, progress)
             wait_for_everyone()
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        if test and "test" not in result:
+        if test and is_main() and "test" not in result:
             encoder = on_fastest_device(load_encoder(run / "encoder"))
             result["test"] = data.test_scores(encoder)
             write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
@@ -114,7 +114,8 @@ def run_stage1(
     }
     if all("test" in result for result in results):
         summary["test_weighted_f1"] = mean_std([result["test"]["weighted_f1"] for result in results])
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    if is_main():
+        write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 
@@ -236,11 +237,11 @@ def scores(
 
 
 def _train(
-    run: Path, chosen: EncoderRecipe, data: _Data, facts: Mapping[str, Any], progress: Progress
+    run: Path, chosen: EncoderRecipe, data: _Data, config: Mapping[str, Any], progress: Progress
 ) -> None:
     """Fine-tune with one seed and keep the encoder."""
     assert chosen.finetune is not None
-    settings = chosen.finetune.model_copy(update={"seed": facts["seed"]})
+    settings = chosen.finetune.model_copy(update={"seed": config["seed"]})
     seed_everything(settings.seed)
     encoder = new_encoder(chosen.kind, chosen.encoder.model_copy(update={"classes": len(data.labels)}))
     if chosen.start is not None:
@@ -250,7 +251,7 @@ def _train(
         return
     encoder.save(run / "encoder")
     result = {
-        **facts,
+        **config,
         "labels": data.labels.to_json(),
         "best_epoch": trained.best_epoch,
         "validation_weighted_f1": trained.validation_weighted_f1,

@@ -156,10 +156,10 @@ class _Finetuning:
     def validate(self, accelerator: Any) -> dict[str, float]:
         """Score the encoder's own classifier."""
         predicted = classify(self.encoder, self.validation, accelerator=accelerator)
-        judged = (self.truth >= 0) & (predicted >= 0)
-        if not judged.any():
+        scored = (self.truth >= 0) & (predicted >= 0)
+        if not scored.any():
             raise InputError(f"no turn of the validation split has a label and {self.encoder.modality}")
-        score = weighted_f1(self.truth[judged].tolist(), predicted[judged].tolist())
+        score = weighted_f1(self.truth[scored].tolist(), predicted[scored].tolist())
         return {"validation_weighted_f1": score}
 
     def _targets(self, batch: Sequence[int]) -> np.ndarray:
