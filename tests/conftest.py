@@ -1,5 +1,6 @@
-"""Tiny random models of the real classes, with their real feature extractors and processors."""
+"""Tiny random models of the real classes, with their real feature extractors and processors; no network."""
 
+import os
 import sys
 
 import numpy as np
@@ -9,6 +10,31 @@ import torch
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.labels import LabelSet
+
+# read as huggingface_hub is imported, also by the processes that tests start
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+#: What a test asked of the network; see `no_network`.
+REFUSED: list[str] = []
+
+
+def _refuse_network(event, arguments):
+    """Audit hook: let Python's sockets reach nothing but this machine, as if there were no network."""
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = arguments[1]
+        # a name is a socket of Unix, None is one that was connected before
+        host = address[0] if isinstance(address, tuple) else None
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = arguments[0]
+    else:
+        return
+    host = os.fsdecode(host) if isinstance(host, bytes) else host
+    if host and host not in ("localhost", "::1") and not host.startswith("127."):
+        REFUSED.append(f"{event} {host}")
+        raise OSError(f"{event} {host}: tests reach no network")
+
+
+sys.addaudithook(_refuse_network)
 
 #: Windows of two seconds: what is 30 s in the published models.
 WINDOW = 2
@@ -40,6 +66,14 @@ MARKS = [
     *("<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"),
     *("<sound>", "[INST]", "[BEGIN_AUDIO]"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_network():
+    """Fail a test that tried to reach, or to look up, another machine, whatever came of the refusal."""
+    REFUSED.clear()
+    yield REFUSED
+    assert REFUSED == []
 
 
 @pytest.fixture(scope="session")
