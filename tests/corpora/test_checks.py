@@ -99,6 +99,11 @@ def test_a_corpus_without_a_defect_has_no_findings(sound):
         ({"end": {"c0_0": 9.0, "c0_1": 9.0}}, "times-overlap", "warning", ("c0_1",)),
         ({"text": {"c2_0": None}}, "text-missing", "warning", ("c2_0",)),
         ({"text": {"c2_0": "  "}}, "text-empty", "warning", ("c2_0",)),
+        ({"text": {"c2_0": "NaN"}}, "text-placeholder", "warning", ("c2_0",)),
+        ({"label": {"c2_0": "nan"}}, "label-placeholder", "error", ("c2_0",)),
+        ({"label": {"c2_0": "N/A", "c2_1": "None"}}, "label-placeholder", "error", ("c2_0",)),
+        ({"label": {"c2_0": "None"}}, "label-none", "warning", ("c2_0",)),
+        ({"label": {"c2_0": "JOY {}"}}, "label-unknown", "error", ("c2_0",)),
         ({"text": {"c2_0": "I\x92m"}}, "encoding-windows", "error", ("c2_0",)),
         ({"text": {"c2_0": "cafÃ©"}}, "encoding-scrambled", "error", ("c2_0",)),
         ({"text": {"c2_0": "caf\ufffd"}}, "encoding-lost", "warning", ("c2_0",)),
@@ -118,6 +123,38 @@ def test_defects_of_one_row_are_told_once(damaged):
     assert only(damaged(text={"c2_0": "I\x92m"})).code == "encoding-windows"
     assert only(damaged(end={"c0_1": 0.5})).code == "times-reversed"
     assert only(damaged(id={"c1_1": "c1_0"})).code == "id-twice"
+
+
+def test_a_class_under_two_names(damaged):
+    finding = found(damaged(label={"c2_0": "JOY"}))["label-spelling"]
+    assert (finding.level, len(finding.rows)) == ("error", 6)
+    assert "(joy, JOY)" in finding.message
+
+
+def test_a_table_is_checked_as_it_lies(sound, tmp_path):
+    folder = sound.folder.parent
+    text = (folder / "turns.csv").read_text()
+    odd = text.replace("conversation_id,turn", "conversation_id,turns").replace("joy", "JOY", 1)
+    (folder / "odd.csv").write_text(odd)
+    before = sorted(path.name for path in folder.iterdir())
+    report = tmp_path / "r.json"
+    words = ["check", str(folder / "odd.csv"), "--column", "turn=turns", "--json", str(report)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "label JOY (1): the same class as joy" in " ".join(done.stdout.split())
+    written = json.loads(report.read_text())
+    assert written["corpus"] == str(folder / "odd.csv")
+    assert {"read-as"} == {finding["code"] for finding in written["findings"]}
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+    (folder / "odd.csv").write_text(text + "c9,0\n")
+    done = CliRunner().invoke(app, ["check", str(folder / "odd.csv")])
+    assert done.exit_code == 2
+    assert "odd.csv, row 13, line 14: fewer cells than columns (2 for 9)" in done.stderr
+    done = CliRunner().invoke(app, ["check", str(folder / "turns.csv"), "--fix"])
+    assert (done.exit_code, "is not prepared yet" in done.stderr) == (2, True)
+    done = CliRunner().invoke(app, ["check", str(sound.folder), "--column", "text=words"])
+    assert (done.exit_code, "leave it out" in done.stderr) == (2, True)
 
 
 def test_a_turn_with_neither_words_nor_speech(damaged):

@@ -119,6 +119,37 @@ def test_labels_that_are_not_alphabetical_keep_their_order_on_disk(tmp_path):
     assert list(prepare(tmp_path, data).protocol.labels) == ["mad", "afraid", "sad"]
 
 
+def test_cells_as_programs_and_people_write_them(tmp_path):
+    lines = ["sep=;", "Conversation_ID;turn;Text;label;start;end;split;audio"]
+    lines += ["a;0.0;One.;joy;0,5;0:01:02,5;train;nan", "a;1.0;nan;JOY;0:01:03;1.063,5;Train;None", ""]
+    lines += [
+        "b;;\u200b;nan;;;dev;N/A",
+        "c; 2.0;Two.; Joy ;NaN;null;TEST;clips\\c.wav",
+        "d;1;Three.;sad;;;test;",
+    ]
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "c.wav").touch()
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "t.csv").write_bytes("\r".join(lines).encode(encoding))
+        corpus = table.prepare(tmp_path / "t.csv", tmp_path / "out", counts=False)
+        frame = corpus.table
+        assert list(corpus.protocol.labels) == ["joy", "sad"]
+        assert frame["label"].to_list() == ["joy", "joy", None, "joy", "sad"]
+        assert frame["turn"].to_list() == [0, 1, 0, 2, 1]
+        assert frame["start"].to_list() == [0.5, 63, None, None, None]
+        assert frame["end"].to_list() == [62.5, 1063.5, None, None, None]
+        assert frame["text"].to_list() == ["One.", "nan", None, "Two.", "Three."]
+        assert frame["audio"].to_list() == [None, None, None, "clips/c.wav", None]
+
+
+def test_a_label_may_be_called_none_where_it_is_named(tmp_path):
+    data = three("label", ["None", "joy", "none"])
+    corpus = prepare(tmp_path, data, labels=["none", "joy"])
+    assert corpus.table["label"].to_list().count("none") == 2
+    with pytest.raises(InputError, match="has 1 labels"):
+        prepare(tmp_path, data)
+
+
 def test_an_empty_label_is_context(tmp_path):
     corpus = prepare(tmp_path, frame(3, 2, label=["calm", None, "glad", "", "calm", "glad"]))
     assert sum(turn.label is None for c in corpus.conversations() for turn in c) == 2
@@ -203,6 +234,29 @@ def reasons(corpus: Corpus) -> dict:
     return dict(corpus.table.select("id", "speech_missing").iter_rows())
 
 
+def test_values_of_json_lines(tmp_path):
+    lines = ['{"conversation_id": 1, "text": "Half \\ud83d.", "label": true, "start": 0, "split": "train"}']
+    lines += ['{"label": false, "conversation_id": 2, "text": null, "split": "dev", "start": NaN}']
+    corpus = prepare(tmp_path, "\n\n".join(lines), "t.jsonl", counts=False)
+    assert corpus.table["text"].to_list() == ["Half \ufffd.", None]
+    assert corpus.table["conversation"].to_list() == ["1", "2"]
+    assert corpus.table["label"].to_list() == ["true", "false"]
+    assert corpus.table["start"].to_list() == [0.0, None]
+    assert any("half a character" in note for note in corpus.metadata["repaired"])
+
+
+def test_types_of_parquet(tmp_path):
+    from datetime import timedelta
+
+    data = three("start", [timedelta(seconds=1.5), None, timedelta(seconds=3)]).drop("end")
+    corpus = prepare(tmp_path, data, "t.parquet")
+    assert sorted(corpus.table["start"].drop_nulls()) == [1.5, 3.0]
+    with pytest.raises(InputError, match="row 1: text is of type List"):
+        prepare(tmp_path, three("text", [["a"], ["b"], []]), "t.parquet")
+    named = data.with_columns(label=pl.Series(["joy", "JOY", "sad"], dtype=pl.Categorical))
+    assert list(prepare(tmp_path, named, "t.parquet").protocol.labels) == ["joy", "sad"]
+
+
 def test_without_turn_numbers_turns_stand_by_their_start(tmp_path):
     data = frame(3, 3, start=[2.0, 0.0, 1.0, 5.0, 4.0, None, 0.0, 1.0, 2.0], end=[None] * 9).drop("turn")
     corpus = prepare(tmp_path, data, seed=0)
@@ -282,13 +336,24 @@ def test_audio_of_one_turn_is_whole_and_of_several_is_cut(tmp_path):
         ("text,label\na,b\n", {}, "no column 'conversation_id'"),
         ("conversation_id,label\na,b\n", {}, "neither text nor audio"),
         ("", {}, "is empty"),
-        ("conversation_id,text,label\na,b,c,d,e\n", {}, "cannot be read as csv"),
+        (
+            "conversation_id,text,label\na,b,c,d,e\n",
+            {},
+            r"row 1, line 2: more cells than columns \(5 for 3\)",
+        ),
         (frame(1, 2), {}, "1 conversations cannot be split in three"),
         (three("turn", ["0", "1", "x"]), {}, "row 3: turn is 'x', expected a whole number"),
         (frame(3, 2, turn=[0, 1, 0, None, 0, 1]), {}, "row 4: turn is empty, other turns of c1 have"),
         (frame(3, 2, turn=[0, 1, 0, 1, 2, 2]), {}, "row 6: turn 2 of c2 is row 5 already"),
         (three("has_audio", ["true", "maybe", "0"]), {}, "row 2: has_audio is 'maybe', expected true or fal"),
         (three("start", ["0", "late", "1"]), {}, "row 2: start is 'late', expected a number"),
+        (three("start", ["0", "1:75", "2"]), {}, "row 2: start is '1:75', expected seconds"),
+        (three("start", [0.0, 1e999, 2.0]), {}, "row 2: from inf"),
+        (three("start", [0.0, -1.0, 2.0]).drop("end"), {}, "row 2: from -1"),
+        (three("turn", [0.0, 0.5, 1.0]), {}, "row 2: turn is 0.5, expected a whole number"),
+        (three("turn", [0.0, 1e300, 1.0]), {}, "row 2: turn is 1e\\+300, expected a whole number"),
+        (three("conversation_id", ["a", "nan", "b"]), {}, "row 2: conversation_id is empty"),
+        ("conversation_id,text,label\na,b,joy\n\n,c,sad\n", {}, "row 3: conversation_id is empty"),
         (three("end", [0.5, 0.5, 2.5]), {}, r"row 2: from 1\.0 to 0\.5 s"),
         (three("conversation_id", ["a", "", "b"]), {}, "row 2: conversation_id is empty"),
         (three("split", ["train", "holdout", "test"]), {}, "row 2: split 'holdout'"),
@@ -314,7 +379,12 @@ def test_a_bad_table_names_the_column_or_the_row(tmp_path, data, options, messag
         ("none.csv", None, "no such file"),
         ("t.xlsx", b"PK", "expected a table that ends in"),
         ("t.parquet", b"no", "cannot be read as parquet"),
-        ("t.jsonl", b'{"a": 1}\n{"a"\n', "cannot be read as jsonl"),
+        ("t.parquet", b"PAR1" + bytes(40) + b"PAR1", "cannot be read as parquet"),
+        ("t.jsonl", b'{"a": 1}\n{"a"\n', "row 2, line 2: cannot be read as jsonl"),
+        ("t.jsonl", b'{"a": 1}\n\n[1]\n', "row 2, line 3: expected an object"),
+        ("t.jsonl", b'{"a": [1]}\n', "row 1, line 1: 'a' is a list, expected one value"),
+        ("t.jsonl", b"[" * 100_000, "nested too deeply"),
+        ("t.csv", b"PK\x03\x04", "is a workbook or zip"),
     ],
 )
 def test_a_file_that_is_no_table_is_named(tmp_path, name, content, message):

@@ -91,7 +91,7 @@ def test_without_a_column_of_speakers_nobody_is_told(clips):
         (HEAD + "a.wav,sad,Well, well.,x,f\n", "line 2: more cells than columns"),
         (HEAD + "a.wav,sad,,,\nb.wav,joy,,,\na.wav,joy,,,\n", "line 4: file 'a.wav' is line 2 already"),
         (HEAD + "a.wav,sad,,x,\nb.wav,joy,,,\n", "line 3: speaker is empty"),
-        (HEAD.encode() + b"a.wav,sad,,,\nb.wav,joy,\xe9h,,\n", "line 3: not UTF-8"),
+        (HEAD + "a.wav,sad\n", "line 2: fewer cells than columns (2 for 5)"),
         (HEAD + "a.wav,sad\r\rb\n", "manifest.csv"),
     ],
 )
@@ -121,6 +121,26 @@ def test_clips_of_one_emotion_and_without_one_are_told(clips):
     assert data.protocol.labels.names == ("sad", "not sad")
     assert data.notes == ["1 clips without an emotion are not scored"]
     assert [one.id for one in data.conversations({"sad"})] == ["a.wav", "c.wav"]
+
+
+def test_a_manifest_as_a_spreadsheet_saves_it(clips):
+    rows = ["sep=;", "File;Emotion;Speaker;Seconds", "a.wav;joy;Ann;0,2", "b.wav;JOY;Bob;0:00.2", ";;;"]
+    rows += ["in\\d.wav;None;Ann;nan", "c.wav; Joy ;Bob;", ""]
+    for data in ("\r".join(rows).encode("utf-16"), "\r\n".join(rows).encode("utf-8-sig")):
+        folder = clips(data)
+        read = read_manifest(folder)
+        assert [(clip.file, clip.emotion, clip.seconds) for clip in read] == [
+            ("a.wav", "joy", 0.2),
+            ("b.wav", "joy", 0.2),
+            ("in/d.wav", None, None),
+            ("c.wav", "joy", None),
+        ]
+        notes = read_labelled(folder).notes
+        assert notes == [
+            "manifest.csv: emotion None (1): stands for no class, taken as empty",
+            "manifest.csv: emotion JOY (1), Joy (1): the same class as joy",
+            "1 clips without an emotion are not scored",
+        ]
 
 
 def test_a_split_has_the_voices_that_a_prepared_corpus_has_there(tmp_path):

@@ -81,6 +81,16 @@ EncoderName = Annotated[
         metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
     ),
 ]
+#: `--column`: of a table.
+TableColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=COLUMN",
+        show_default=False,
+        help="For a table: which column is, say, the label: label=emotion. May be repeated.",
+    ),
+]
 #: `--piece-seconds`: of labelled clips.
 PieceSeconds = Annotated[
     float | None,

@@ -6,8 +6,6 @@ read the manifest with `read_manifest`, and split by the same whole voices.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import posixpath
 import re
@@ -22,6 +20,14 @@ import numpy as np
 from mister_e.audio.decode import probe
 from mister_e.corpora import build
 from mister_e.corpora.base import SPLITS, Protocol, Row
+from mister_e.corpora.reading.cells import (
+    file_inside,
+    is_empty,
+    refuse_cell,
+    seconds_or_number,
+    unify_classes,
+)
+from mister_e.corpora.reading.delimited import read_delimited
 from mister_e.corpora.store import Corpus
 from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS, LabelSet, match_names
@@ -148,7 +154,7 @@ def prepare(
     ) -> list[Row]:
         if validate_on is not None:
             raise InputError("clips are validated on voices of their own; leave out validate_on")
-        whole = read_manifest(src)
+        whole = read_manifest(src, repairs)
         clips = cut(whole, src, piece_seconds, max_pieces)
         if piece_seconds is not None:
             repairs.append(
@@ -203,69 +209,71 @@ def _labels_of(
     ]
 
 
-def read_manifest(folder: Path) -> list[LabelledClip]:
+def read_manifest(folder: Path, notes: list[str] | None = None) -> list[LabelledClip]:
     """Read and check the manifest of a folder; no clip is opened.
 
+    Upper and lower case tell no emotions apart, and `nan`, `None` and the like are none.
+
     :param folder: holds `manifest.csv`, see `prepare`.
+    :param notes: sentences on what was read otherwise than written are appended here.
     :return: its rows, in their order.
     :raises InputError: names file, line and field of what is wrong.
     """
     path = folder / MANIFEST
+    notes = [] if notes is None else notes
     if not path.is_file():
         raise InputError(f"{path}: missing; expected a folder of clips with a manifest (file, emotion)")
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: not UTF-8; save it as UTF-8") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
-    rows: list[LabelledClip] = []
-    try:
-        columns = reader.fieldnames or []
-        for name in _REQUIRED:
-            if name not in columns:
-                raise InputError(
-                    f"{path}, line 1: no column {name!r}; it has {', '.join(columns) or 'no columns'}"
-                )
-        twice = [name for name, count in Counter(columns).items() if count > 1]
-        if twice:
-            raise InputError(f"{path}, line 1: column {twice[0]!r} is there twice; take one of them out")
-        for cells in reader:
-            if None in cells:
-                raise InputError(
-                    f"{path}, line {reader.line_num}: more cells than columns;"
-                    ' put text with commas in quotes ("...")'
-                )
-            rows.append(_row(cells, reader.line_num, folder))
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
+    columns, records = read_delimited(path, notes)
+    names = _column_names(columns)
+    for name in _REQUIRED:
+        if name not in names.values():
+            raise InputError(
+                f"{path}, line 1: no column {name!r}; it has {', '.join(columns) or 'no columns'}"
+            )
+    rows = [
+        _row({names[name]: cell for name, cell in record.cells.items()}, record.line, folder)
+        for record in records
+    ]
     if not rows:
         raise InputError(f"{path}: has no rows below its columns: no clip")
     _check(rows, path)
-    return rows
+    emotions = unify_classes([row.emotion for row in rows], notes, what=f"{MANIFEST}: emotion")
+    return [replace(row, emotion=emotion) for row, emotion in zip(rows, emotions, strict=True)]
+
+
+def _column_names(columns: Sequence[str]) -> dict[str, str]:
+    """Column to what it is called here: `File` is `file`, where no other column is."""
+    lower = Counter(name.lower() for name in columns)
+    return {
+        name: name.lower() if name.lower() in _COLUMNS and lower[name.lower()] == 1 else name
+        for name in columns
+    }
 
 
 def _row(cells: Mapping[str, str], line: int, folder: Path) -> LabelledClip:
-    """Check the cells of one clip."""
+    """Check the cells of one clip; the emotion stays as it is written."""
     where = f"{folder / MANIFEST}, line {line}"
-    own = {name: (cells.get(name) or "").strip() for name in _COLUMNS}
-    if not own["file"]:
-        raise InputError(f"{where}: file is empty; fill it, or take the row out")
+    own = {name: cells.get(name, "") for name in _COLUMNS}
+    emotion, text = own.pop("emotion") or None, own.pop("text") or None
+    own = {name: "" if is_empty(cell) else cell for name, cell in own.items()}
     file = own["file"]
+    if not file:
+        raise InputError(f"{where}: file is empty; fill it, or take the row out")
     parts = re.split(r"[/\\]", file)
-    if Path(file).is_absolute() or ".." in parts or ":" in parts[0] or "\0" in file:
+    if Path(file).is_absolute() or not parts[0] or ".." in parts or ":" in parts[0]:
         raise InputError(f"{where}: file {file!r} leaves the folder; give a path inside {folder}")
-    if not (folder / file).is_file():
+    there = file_inside(folder, file)
+    if there is None:
         raise InputError(f"{where}: file {file!r} is not there; expected {folder / file}")
-    try:
-        seconds = float(own["seconds"]) if own["seconds"] else None
-        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-            raise ValueError
-    except ValueError:
-        raise InputError(f"{where}: seconds is {own['seconds']!r}, expected a number above 0") from None
-    emotion, text, voice = (own[name] or None for name in ("emotion", "text", "speaker"))
-    return LabelledClip(line, file, emotion, text, voice, seconds)
+    seconds = None
+    if own["seconds"]:
+        try:
+            seconds = seconds_or_number(own["seconds"])
+        except ValueError as error:
+            raise refuse_cell(where, "seconds", own["seconds"], error) from None
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise refuse_cell(where, "seconds", own["seconds"], "a number above 0")
+    return LabelledClip(line, there, emotion, text, own["speaker"] or None, seconds)
 
 
 def _check(rows: Sequence[LabelledClip], path: Path) -> None:

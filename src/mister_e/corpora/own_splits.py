@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mister_e.corpora.base import SPLITS, Protocol, Row
+from mister_e.corpora.reading.delimited import read_delimited, read_text
 from mister_e.corpora.splits import split_name
-from mister_e.corpora.text import decode
 from mister_e.errors import InputError
+
+_EXPECTED = (
+    "expected csv with the columns conversation_id,split, or a .json object of conversation id to split"
+)
 
 #: Conversations named in an error at most.
 _NAMED = 5
@@ -27,17 +29,7 @@ def read_splits(path: str | Path) -> dict[str, str]:
     :raises InputError: it is neither, or has a conversation twice.
     """
     path = Path(path)
-    try:
-        text = decode(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    try:
-        pairs = _from_json(text) if path.suffix.lower() == ".json" else _from_csv(text)
-    except (ValueError, KeyError, AttributeError, csv.Error) as error:
-        raise InputError(
-            f"{path}: expected csv with the columns conversation_id,split, or a .json object of"
-            " conversation id to split"
-        ) from error
+    pairs = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
     splits: dict[str, str] = {}
     for name, split in pairs:
         if name in splits:
@@ -79,14 +71,20 @@ def with_own_split(protocol: Protocol) -> Protocol:
     )
 
 
-def _from_json(text: str) -> list[tuple[str, str]]:
+def _from_json(path: Path) -> list[tuple[str, str]]:
     """Read a JSON object."""
-    return [(name, str(split)) for name, split in json.loads(text).items()]
+    try:
+        data = json.loads(read_text(path, []))
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: {_EXPECTED}")
+    return [(name, str(split)) for name, split in data.items()]
 
 
-def _from_csv(text: str) -> list[tuple[str, str]]:
+def _from_csv(path: Path) -> list[tuple[str, str]]:
     """Read the two columns of a csv file."""
-    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    if not {"conversation_id", "split"} <= set(lines.fieldnames or ()):
-        raise ValueError("columns")
-    return [(line["conversation_id"].strip(), line["split"].strip()) for line in lines]
+    columns, records = read_delimited(path, [])
+    if not {"conversation_id", "split"} <= set(columns):
+        raise InputError(f"{path}: {_EXPECTED}")
+    return [(record.cells["conversation_id"], record.cells["split"]) for record in records]

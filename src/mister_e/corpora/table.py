@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import polars as pl
 
 from mister_e.corpora import build
 from mister_e.corpora.base import Protocol, Row
-from mister_e.corpora.frames import KNOWN, read_frame, with_features
+from mister_e.corpora.reading.cells import file_inside, unify_classes
+from mister_e.corpora.reading.frames import KNOWN, ROW, read_frame, row_names, with_features
 from mister_e.corpora.splits import make_splits, make_validation, split_name
 from mister_e.corpora.store import Corpus
-from mister_e.corpora.text import mend
+from mister_e.corpora.text import ZERO_WIDTH, mend
 from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS, LabelSet
 
@@ -59,12 +60,16 @@ def prepare(
     noted: list[str] = []
     frame = read_frame(src, columns or {}, noted)
     frame, chosen = with_features(frame, features, src)
-    left = [column for column in frame.columns if column not in KNOWN and column not in chosen]
+    left = [column for column in frame.columns if column not in (*KNOWN, ROW, *chosen)]
     if left:
         noted.append(f"column {', '.join(left)}: not asked for, left out")
-    rows = _split(_rows(frame, src, chosen, noted), src, seed, noted)
+    if "label" in frame.columns:
+        names = unify_classes(frame["label"].to_list(), noted, known=labels)
+        frame = frame.with_columns(pl.Series("label", names, pl.String))
+    where = row_names(frame, src)
+    rows = _split(_rows(frame, src, chosen, noted), where, seed, noted)
     protocol = Protocol(
-        name or src.stem, "table", _label_set(rows, labels, src), f"The labels of {src.name}."
+        name or src.stem, "table", _label_set(rows, labels, src, where), f"The labels of {src.name}."
     )
 
     def read(
@@ -78,16 +83,18 @@ def prepare(
     return build.prepare(src, out, read, protocol, **options)
 
 
-def _label_set(rows: Sequence[Row], labels: Sequence[str], src: Path) -> LabelSet:
+def _label_set(
+    rows: Sequence[Row], labels: Sequence[str], src: Path, where: Callable[[int], str]
+) -> LabelSet:
     """Make the label set: as given, or the labels that occur, the most frequent first."""
     counts = Counter(row.label for row in rows if row.label is not None)
     if labels:
         chosen = LabelSet(tuple(labels))
-        for number, row in enumerate(rows, 1):
+        for place, row in enumerate(rows):
             name = row.label
             if name is not None and name not in chosen:
                 raise InputError(
-                    f"{src}, row {number}: label {name!r} ({counts[name]} times) is not one of"
+                    f"{where(place)}: label {name!r} ({counts[name]} times) is not one of"
                     f" {', '.join(labels)}; add it, or empty it to keep those turns as context"
                 )
         return chosen
@@ -100,20 +107,22 @@ def _label_set(rows: Sequence[Row], labels: Sequence[str], src: Path) -> LabelSe
 
 def _rows(frame: pl.DataFrame, src: Path, features: Sequence[str], repairs: list[str]) -> list[Row]:
     """Convert the lines of a table to rows; `split` is "" where the table has none."""
+    there = [name for name in frame.columns if name != ROW]
     for column in _REQUIRED:
-        if column not in frame.columns:
+        if column not in there:
             raise InputError(
-                f"{src}: has no column {column!r}; its columns are {', '.join(frame.columns)}"
+                f"{src}: has no column {column!r}; its columns are {', '.join(there)}"
                 f" (say which one it is: --column {column}=NAME)"
             )
     if not features and not {"text", "audio"} & set(frame.columns):
         raise InputError(f"{src}: has neither text nor audio, and no --features were named")
     shared = _recordings(frame)
-    turns = _turns(frame, src, repairs)
+    where = row_names(frame, src)
+    turns = _turns(frame, where, repairs)
     rows = []
     mended = 0
-    for number, values in enumerate(frame.iter_rows(named=True), 1):
-        row = _row(values, f"{src}, row {number}", turns[number - 1], features, shared)
+    for place, values in enumerate(frame.iter_rows(named=True)):
+        row = _row(values, where(place), turns[place], features, shared)
         mended += row.text is not None and row.text != values["text"]
         rows.append(row)
     if mended:
@@ -121,7 +130,7 @@ def _rows(frame: pl.DataFrame, src: Path, features: Sequence[str], repairs: list
     return [_checked_audio(row, src.parent) for row in rows]
 
 
-def _turns(frame: pl.DataFrame, src: Path, repairs: list[str]) -> list[int]:
+def _turns(frame: pl.DataFrame, where: Callable[[int], str], repairs: list[str]) -> list[int]:
     """Number each row within its conversation: as the table does, by `start`, or as the rows stand."""
     given, starts = (
         frame[name].to_list() if name in frame.columns else [None] * frame.height
@@ -131,12 +140,12 @@ def _turns(frame: pl.DataFrame, src: Path, repairs: list[str]) -> list[int]:
     conversations: dict[str, list[int]] = {}
     for place, name in enumerate(frame["conversation_id"]):
         if name is None:
-            raise InputError(f"{src}, row {place + 1}: conversation_id is empty")
+            raise InputError(f"{where(place)}: conversation_id is empty; fill it, or take the row out")
         conversations.setdefault(name, []).append(place)
     moved = 0
     for name, places in conversations.items():
         if any(turns[place] is not None for place in places):
-            _check_turns(name, places, turns, src)
+            _check_turns(name, places, turns, where)
             continue
         order = places
         begins = {place: start for place in places if (start := starts[place]) is not None}
@@ -150,21 +159,24 @@ def _turns(frame: pl.DataFrame, src: Path, repairs: list[str]) -> list[int]:
     return turns
 
 
-def _check_turns(name: str, places: Sequence[int], turns: Sequence[int | None], src: Path) -> None:
+def _check_turns(
+    name: str, places: Sequence[int], turns: Sequence[int | None], where: Callable[[int], str]
+) -> None:
     """Raise InputError unless every turn of a conversation has a number of its own."""
-    rows: dict[int, int] = {}
+    before: dict[int, int] = {}
     for place in places:
-        turn, row = turns[place], place + 1
+        turn = turns[place]
         if turn is None:
             raise InputError(
-                f"{src}, row {row}: turn is empty, other turns of {name} have a number;"
+                f"{where(place)}: turn is empty, other turns of {name} have a number;"
                 " fill all of them, or none"
             )
-        if turn in rows:
+        if turn in before:
+            other = where(before[turn]).rpartition(", ")[2]
             raise InputError(
-                f"{src}, row {row}: turn {turn} of {name} is row {rows[turn]} already; number each turn once"
+                f"{where(place)}: turn {turn} of {name} is {other} already; number each turn once"
             )
-        rows[turn] = row
+        before[turn] = place
 
 
 def _told_missing(values: Mapping[str, Any]) -> str | None:
@@ -197,7 +209,8 @@ def _row(
     """Convert one line to a row."""
     conversation = values["conversation_id"]
     start, end, audio = values.get("start"), values.get("end"), values.get("audio")
-    if start is not None and end is not None and not 0 <= start <= end:
+    times = [time for time in (start, end) if time is not None]
+    if times != sorted(times) or not all(0 <= time < float("inf") for time in times):
         raise InputError(f"{where}: from {start} to {end} s, expected 0 <= start <= end")
     stretch = None
     if audio in recordings:
@@ -213,7 +226,7 @@ def _row(
         conversation,
         turn,
         values.get("utterance_id") or f"{conversation}_{turn}",
-        None if text is None else mend(text) or None,
+        None if text is None else _words(text),
         start,
         end,
         values["label"],
@@ -225,20 +238,29 @@ def _row(
     )
 
 
+def _words(text: str) -> str | None:
+    """Mended words; None where nothing of them can be seen."""
+    mended = mend(text)
+    return mended if mended.strip(f"{ZERO_WIDTH} ") else None
+
+
 def _checked_audio(row: Row, folder: Path) -> Row:
     """Mark speech as missing where the audio file is not there."""
-    if row.audio is None or (folder / row.audio).is_file():
+    if row.audio is None:
         return row
+    there = file_inside(folder, row.audio)
+    if there is not None:
+        return replace(row, audio=there)
     return replace(row, audio=None, stretch=None, speech_missing=row.speech_missing or _GONE)
 
 
-def _split(rows: list[Row], src: Path, seed: int, repairs: list[str]) -> list[Row]:
+def _split(rows: list[Row], where: Callable[[int], str], seed: int, repairs: list[str]) -> list[Row]:
     """Use the splits of the table, or make the missing ones by whole conversations."""
     given = {row.split for row in rows}
     if "" in given:
         if len(given) > 1:
-            number = next(number for number, row in enumerate(rows, 1) if not row.split)
-            raise InputError(f"{src}, row {number}: split is empty; fill all of them, or remove the column")
+            place = next(place for place, row in enumerate(rows) if not row.split)
+            raise InputError(f"{where(place)}: split is empty; fill all of them, or remove the column")
         assigned = make_splits([row.conversation_id for row in rows], seed)
         repairs.append(f"splits made by conversation, 80 : 10 : 10, with seed {seed}")
     elif "train" in given and "validation" not in given:

@@ -20,6 +20,9 @@ _RUN = re.compile(f"[\\x00-\\xff{''.join(map(chr, _BYTES))}]+")
 
 _BOM = b"\xef\xbb\xbf"
 
+#: Characters without width: they say nothing by themselves.
+ZERO_WIDTH = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+
 
 def mend(text: str) -> str:
     """Repair a text: undo UTF-8 read as Windows-1252, map Windows-1252 control codes, strip spaces.

@@ -137,6 +137,7 @@ class Clips:
     :param seed: of the split.
     :param unlabelled: number of clips without an emotion.
     :param failed: clips that could not be read so far, and why.
+    :param read_as: what of the manifest was read otherwise than written.
     """
 
     folder: Path
@@ -146,6 +147,7 @@ class Clips:
     seed: int = 0
     unlabelled: int = 0
     failed: list[str] = field(default_factory=list, repr=False)
+    read_as: Sequence[str] = field(default=(), repr=False)
 
     @classmethod
     def load(
@@ -167,7 +169,8 @@ class Clips:
         :param piece_seconds: see `mister_e.corpora.clips.cut`, as well as `max_pieces`.
         :raises InputError: names file, line and field of what is wrong.
         """
-        every = cut(read_manifest(folder), folder, piece_seconds, max_pieces)
+        read_as: list[str] = []
+        every = cut(read_manifest(folder, read_as), folder, piece_seconds, max_pieces)
         clips = every
         if split is not None:
             if split not in SPLITS:
@@ -185,7 +188,8 @@ class Clips:
         for row in rows:
             places.setdefault(row.voice, len(places))
         ordered = sorted(rows, key=lambda row: places[row.voice])
-        return cls(folder, ordered, together, split or "all", seed, len(clips) - len(rows))
+        unlabelled = len(clips) - len(rows)
+        return cls(folder, ordered, together, split or "all", seed, unlabelled, read_as=read_as)
 
     @property
     def source(self) -> str:
@@ -223,8 +227,9 @@ class Clips:
 
     @property
     def notes(self) -> list[str]:
-        """The clips that could not be read so far, and those without an emotion."""
-        notes = [f"left out: {failure}" for failure in self.failed[:_NAMED]]
+        """How the manifest was read, the clips that could not be so far, and those without an emotion."""
+        notes = [*self.read_as]
+        notes += [f"left out: {failure}" for failure in self.failed[:_NAMED]]
         if len(self.failed) > _NAMED:
             notes.append(f"{len(self.failed) - _NAMED} more clips could not be read")
         if self.unlabelled:

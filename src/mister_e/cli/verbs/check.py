@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mister_e.cli.messages import FAILED, exit_codes, plain, say
-from mister_e.cli.options import Debug, Quiet
+from mister_e.cli.options import Debug, Quiet, TableColumns, read_pairs
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import progress_bar
 from mister_e.cli.verbs import prepare
@@ -29,6 +29,8 @@ Look a prepared corpus over: `mister-e check corpora/meld`
 
 For a script: `mister-e check corpora/meld --json report.json`
 
+A table of your own before it is prepared: `mister-e check turns.csv --column label=emotion`
+
 A repaired copy in `corpora/meld-fixed`: `mister-e check corpora/meld --fix`
 
 **Exit codes**: 0 nothing or warnings; 1 errors (with --fix: in the copy); 2 bad input; 130 Ctrl-C.
@@ -43,7 +45,11 @@ _STYLES = {"error": "bold red", "warning": "yellow"}
 def check(
     corpus: Annotated[
         Path,
-        typer.Argument(metavar="OUT", show_default=False, help="A folder that `mister-e prepare` wrote."),
+        typer.Argument(
+            metavar="OUT",
+            show_default=False,
+            help="A folder that `mister-e prepare` wrote; or a table or clips that it would read.",
+        ),
     ],
     fix: Annotated[
         bool, typer.Option("--fix", help="Write a repaired copy to OUT-fixed; OUT itself is never changed.")
@@ -52,6 +58,7 @@ def check(
         Path | None,
         typer.Option("--json", metavar="FILE", show_default=False, help="Also write the report as JSON."),
     ] = None,
+    column: TableColumns = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -59,10 +66,22 @@ def check(
     with exit_codes(debug):
         # tables come with polars: bad usage is told without waiting for it
         from mister_e.corpora import checks
+        from mister_e.corpora.checks.findings import Report
+        from mister_e.corpora.checks.unprepared import is_unprepared, prepared
         from mister_e.corpora.store import Corpus
 
         if json_file is not None and not json_file.parent.is_dir():
             raise InputError(f"{json_file}: the folder {json_file.parent} does not exist; make it first")
+        columns = read_pairs("--column", column, "label=emotion")
+        if is_unprepared(corpus):
+            if fix:
+                raise InputError(f"{corpus}: is not prepared yet; run mister-e prepare, which mends it")
+            with prepared(corpus, columns) as (loaded, notes), progress_bar(quiet) as progress:
+                report = checks.check(loaded, progress=progress)
+            _report(Report(loaded, (*report.findings, *notes), source=corpus), None, json_file, [], quiet)
+            return
+        if columns:
+            raise InputError("--column is for a table that is not prepared yet; leave it out")
         loaded = Corpus.load(corpus)
         changes: list[str] | None = None
         with progress_bar(quiet) as progress:
@@ -70,14 +89,24 @@ def check(
                 copy = corpus.resolve().with_name(f"{corpus.resolve().name}-fixed")
                 loaded, changes = checks.fix(loaded, copy, progress=progress)
             report = checks.check(loaded, progress=progress)
-        if json_file is not None:
-            write_text(json_file, _json(report, changes))
-        to_stdout(render(report, changes, Console()))
-        if not quiet:
-            for path in ([loaded.folder] if fix else []) + ([json_file] if json_file else []):
-                say("wrote", str(path))
-        if report.errors:
-            raise typer.Exit(FAILED)
+        _report(report, changes, json_file, [loaded.folder] if fix else [], quiet)
+
+
+def _report(
+    report: Report, changes: list[str] | None, json_file: Path | None, written: list[Path], quiet: bool
+) -> None:
+    """Write and print a report.
+
+    :raises typer.Exit: 1 when it holds errors.
+    """
+    if json_file is not None:
+        write_text(json_file, _json(report, changes))
+    to_stdout(render(report, changes, Console()))
+    if not quiet:
+        for path in written + ([json_file] if json_file else []):
+            say("wrote", str(path))
+    if report.errors:
+        raise typer.Exit(FAILED)
 
 
 def _json(report: Report, changes: list[str] | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mister_e.cli.messages import exit_codes, plain, say
-from mister_e.cli.options import Debug, MaxPieces, PieceSeconds, Quiet, read_pairs
+from mister_e.cli.options import Debug, MaxPieces, PieceSeconds, Quiet, TableColumns, read_pairs
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import progress_bar
 from mister_e.errors import InputError
@@ -117,14 +117,7 @@ def prepare(
             help="For a table or clips: the labels in their order, by commas.",
         ),
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=COLUMN",
-            show_default=False,
-            help="For a table: which column is, say, the label: label=emotion. May be repeated.",
-        ),
-    ] = None,
+    column: TableColumns = None,
     seed: Annotated[
         int | None,
         typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -91,10 +92,12 @@ class Report:
 
     :param corpus: what was checked.
     :param findings: errors first.
+    :param source: the table or folder that the corpus was made of for the checks; None = it is the corpus.
     """
 
     corpus: Corpus
     findings: tuple[Finding, ...]
+    source: Path | None = None
 
     @property
     def errors(self) -> int:
@@ -109,7 +112,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
         return {
-            "corpus": str(self.corpus.folder),
+            "corpus": str(self.source or self.corpus.folder),
             "protocol": self.corpus.protocol.name,
             "utterances": len(self.corpus),
             "errors": self.errors,

@@ -8,6 +8,7 @@ import polars as pl
 
 from mister_e.corpora.base import SPLITS
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
+from mister_e.corpora.reading.cells import class_key, is_empty
 from mister_e.corpora.rows import counts
 
 #: Overlap of two turns (s) that is reported, where it is also more than half of the shorter turn.
@@ -69,6 +70,28 @@ def labels(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("error", "split-one-class", message)
         elif absent:
             yield Finding("warning", "label-absent", f"{split} has no turn of {', '.join(absent)}")
+
+
+def class_names(evidence: Evidence) -> Iterator[Finding]:
+    """Look for labels that are empty cells by their names, and for one class under several names."""
+    names = dict.fromkeys([*evidence.corpus.protocol.labels, *evidence.table["label"].drop_nulls()])
+    kinds: tuple[tuple[Level, list[str]], ...] = (
+        ("error", [name for name in names if is_empty(name) and class_key(name) != "none"]),
+        # a class may be called so on purpose
+        ("warning", [name for name in names if class_key(name) == "none"]),
+    )
+    for level, chosen in kinds:
+        if chosen:
+            code = "label-placeholder" if level == "error" else "label-none"
+            listed = ", ".join(map(repr, chosen))
+            message = f"{{}} of the class {listed}, which stands for an empty cell; prepare again"
+            yield from _rows(evidence, pl.col("label").is_in(chosen), level, code, message)
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(class_key(name), []).append(name)
+    double = [name for same in spellings.values() if len(same) > 1 for name in same]
+    message = f"{{}} of classes that differ in case or spaces alone ({', '.join(double)}); prepare again"
+    yield from _rows(evidence, pl.col("label").is_in(double), "error", "label-spelling", message)
 
 
 def speech(evidence: Evidence) -> Iterator[Finding]:
@@ -135,6 +158,7 @@ CHECKS: tuple[Check, ...] = (
     stored_counts,
     expected_counts,
     labels,
+    class_names,
     speech,
     duplicates,
     split_conversations,
@@ -147,4 +171,4 @@ def _rows(evidence: Evidence, which: pl.Expr, level: Level, code: str, message: 
     """Report the rows for which an expression is true, neither false nor null."""
     ids = tuple(evidence.table.filter(which)["id"])
     if ids:
-        yield Finding(level, code, message.format(several(len(ids), "turn")), ids)
+        yield Finding(level, code, message.replace("{}", several(len(ids), "turn"), 1), ids)

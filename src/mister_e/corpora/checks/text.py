@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from mister_e.corpora.checks.findings import Check, Evidence, Finding, Level, several
+from mister_e.corpora.reading.cells import EMPTY
 from mister_e.corpora.text import unscrambled
 
 #: Sentences of so many words are not the same by chance.
@@ -28,6 +29,18 @@ def empty(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "warning", "turn-empty", f"{several(len(ids), 'turn')} with neither words nor speech", ids
         )
+
+
+def placeholders(evidence: Evidence) -> Iterator[Finding]:
+    """Look for texts such as "nan", which a program writes where there are no words; "none" may be a word."""
+    words = EMPTY - {"", "none", "nil"}
+    yield from _texts(
+        evidence,
+        lambda text: text.strip().lower() in words,
+        "warning",
+        "text-placeholder",
+        "whose text is what programs write into an empty cell, such as nan; empty them if nobody said so",
+    )
 
 
 def encoding(evidence: Evidence) -> Iterator[Finding]:
@@ -73,7 +86,7 @@ def repeated(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("warning", "text-repeated", message, tuple(again["id"]))
 
 
-CHECKS: tuple[Check, ...] = (empty, encoding, repeated)
+CHECKS: tuple[Check, ...] = (empty, placeholders, encoding, repeated)
 
 
 def _texts(

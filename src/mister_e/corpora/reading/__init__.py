@@ -1,0 +1,1 @@
+"""Reading of tables and manifests as people save them: text, cells, and typed frames."""
