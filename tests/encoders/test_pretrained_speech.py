@@ -257,7 +257,7 @@ def test_a_gated_base_says_how_to_get_in(monkeypatch):
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError
 
-    def gated(name):
+    def gated(name, **_):
         raise GatedRepoError(f"{name} is gated", response=SimpleNamespace(headers={}, request=None))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", gated)
