@@ -120,18 +120,24 @@ def match_names(
 
     :param names: of the classes, as the data has them.
     :param labels: to choose from.
-    :param given: class to label, where its name does not tell it.
+    :param given: class to label, where its name does not tell it; upper and lower case do not matter.
     :param source: what an error says that it is about.
     :return: class to label, without those that no label stands for.
     :raises InputError: a given class is not in the data, or its label not in the set.
     """
     names = list(names)
+    told: dict[str, str] = {}
     for name, label in given.items():
-        if name not in names:
+        folded = name.strip().lower()
+        meant = [name] if name in names else [other for other in names if other.strip().lower() == folded]
+        if not meant:
             raise InputError(f"{source}: has no class {name!r}; it has {', '.join(names) or 'none'}")
-        if label not in labels:
+        folded = label.strip().lower()
+        known = [label] if label in labels else [other for other in labels if other.lower() == folded]
+        if not known:
             raise InputError(f"{name}={label}: {label!r} is no label; the labels are {', '.join(labels)}")
-    matched = {name: given.get(name) or match_label(name, labels) for name in names}
+        told |= dict.fromkeys(meant, known[0])
+    matched = {name: told.get(name) or match_label(name, labels) for name in names}
     return {name: label for name, label in matched.items() if label is not None}
 
 

@@ -121,7 +121,7 @@ def test_clips_are_scored_as_if_each_came_alone(run, pipeline, clips, mode):
     assert set(card["calibration"]["temperatures"]) == used.get(mode, {calibration.speech})
 
     choice = written["choice"]
-    assert choice["names"] == {"Happy": "joy", "happy": "joy", "calm": "neutral", "sad": "sadness"}
+    assert choice["names"] == {"happy": "joy", "calm": "neutral", "sad": "sadness"}
     assert choice["left_out"] == {"boredom": 1}
     assert choice["absent"] == ["anger", "surprise", "fear", "disgust"]
     assert choice["absent_share"] == pytest.approx(
@@ -244,6 +244,27 @@ def test_plain_read_speech_is_scored_by_what_comes_out_neutral(run, pipeline, cl
     assert card["bootstrap"]["unit"] == "voice"
 
 
+def test_classes_are_renamed_and_restricted(run, clips, corpus):
+    words = ("evaluate", "--model", "mini", "--data", clips, "--mode", "text-only", "-o", "out")
+    done = run(
+        *words, "--map", "boredom=disgust", "--map", "Calm=neutral", "--only", "joy", "--only", "boredom"
+    )
+    assert done.exit_code == 0, done.stderr
+    written = json.loads(Path("out/evaluation-all-text-only.json").read_text(encoding="utf-8"))
+    assert written["seeds"]["0"]["confusion"]["labels"] == ["joy", "disgust"]
+    assert written["choice"]["unasked"] == {"sad": 3, "calm": 1}
+    assert "true \\ predicted" in done.stdout
+    done = run("evaluate", "--model", "mini", "--data", corpus, "--only", "joy", "-o", "out")
+    assert done.exit_code == 0, done.stderr
+    written = json.loads(Path("out/evaluation-test-full.json").read_text(encoding="utf-8"))
+    card = written["seeds"]["0"]
+    assert written["choice"]["only"] == "joy"
+    assert card["turns"] == 5
+    # turns of other classes stay as context, and the model is free among all labels
+    assert len(card["confusion"]["labels"]) == 7
+    assert [sum(row) for row in card["confusion"]["turns"]] == [0, 5, 0, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -256,7 +277,9 @@ def test_plain_read_speech_is_scored_by_what_comes_out_neutral(run, pipeline, cl
         (("--model", "no-such-model"), "unknown model 'no-such-model'"),
         (("runs/x", "--split", "train"), "it has no store.json"),
         (("runs/x", "--alone"), "--alone is for a folder of clips"),
-        (("runs/x", "--map", "a=joy"), "--map is for a folder of clips"),
+        (("runs/x", "--map", "a=joy"), "--map is for --model"),
+        (("runs/x", "--only", "joy"), "--only is for --model"),
+        (("--model", "mini", "--only", "fear"), "--only fear: no turn of it"),
         (("--model", "mini", "--map", "calm"), "--map 'calm': expected two names"),
         (("--model", "mini", "--map", "grief=sadness"), "has no class 'grief'"),
     ],

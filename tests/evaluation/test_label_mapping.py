@@ -101,6 +101,38 @@ def test_a_class_can_be_given_its_label():
         LabelMap.of({"plain": 3}, MELD_EMOTIONS, "data", {"plain": "calm"})
 
 
+def test_classes_are_named_in_upper_or_lower_case():
+    classes = LabelMap.of({"Glee": 3, "sad": 1}, MELD_EMOTIONS, "data", {"glee": "Joy"})
+    assert classes.names == {"Glee": "joy", "sad": "sadness"}
+
+
+def test_only_some_classes_are_scored(made):
+    counts = {"happy": 3, "glee": 2, "Sad": 1, "calm": 5, "odd": 4}
+
+    def names(*only):
+        return LabelMap.of(counts, MELD_EMOTIONS, "data", {"glee": "joy"}, only)
+
+    # by the name of a label, of a class, or of a synonym
+    for asked in (("joy", "sadness"), ("Happy", "SAD"), ("glee", "sad", "joyful")):
+        classes = names(*asked)
+        assert classes.names == {"happy": "joy", "glee": "joy", "Sad": "sadness"}
+        assert classes.left_out == {"odd": 4}
+        assert classes.unasked == {"calm": 5}
+    with pytest.raises(
+        InputError, match="data: --only fear: no turn of it; choose among joy, sadness, neutral"
+    ):
+        names("joy", "fear")
+    with pytest.raises(InputError, match="--only odd: no turn of it"):
+        names("odd")
+    _, labels, choice = restrict_to_present(only(made(), 1, 2), names("joy", "sad"), "data")
+    assert labels.names == ("joy", "sadness")
+    assert choice.to_json()["unasked"] == {"calm": 5}
+    assert "not scored, for --only does not name it: calm (5) turns" in choice.lines()
+    _, labels, choice = restrict_to_present(only(made(), 0), names("neutral"), "data")
+    assert (labels, choice.only) == (MELD_EMOTIONS, "neutral")
+    assert choice.unasked == {"happy": 3, "glee": 2, "Sad": 1}
+
+
 def test_where_nothing_is_scored_that_is_told(made):
     with pytest.raises(
         InputError, match="data: no labelled turn has the text or speech that this mode needs"

@@ -32,6 +32,7 @@ def evaluate_model(
     *,
     mode: Mode = "full",
     label_names: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Evaluation:
     """Score a model folder.
@@ -43,12 +44,13 @@ def evaluate_model(
     :param data: see `mister_e.evaluation.labelled.read_labelled`.
     :param mode: what the model is shown.
     :param label_names: class of the data to label of the model, where its name does not tell it.
+    :param only: the classes to score, by their names in the data or in the model; none = all.
     :param progress: told of turns, as stages "speech", "text" and "predict".
     :raises InputError: no class is one of the model's, or nothing can be read or scored in this mode.
     """
     if mode not in MODES:
         raise InputError(f"there is no mode {mode!r}: the modes are {', '.join(MODES)}")
-    mapped = LabelMap.of(data.counts, predictor.labels, data.source, label_names)
+    mapped = LabelMap.of(data.counts, predictor.labels, data.source, label_names, only)
     protocol = ScoreProtocol(
         data.protocol, data.split, mode, (), data.sha256, encoders(predictor.model), selection=SELECTION
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mister_e.cli.messages import exit_codes, plain, say
+from mister_e.cli.messages import exit_codes, say
 from mister_e.cli.options import (
     Debug,
     MaxPieces,
@@ -21,15 +20,12 @@ from mister_e.cli.options import (
 )
 from mister_e.cli.outputs import to_stdout
 from mister_e.cli.progress import progress_bar
+from mister_e.cli.scores import render, render_conditions
 from mister_e.errors import InputError
 from mister_e.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from mister_e.evaluation.labelled import Labelled
-    from mister_e.evaluation.scorecard import Scorecard
     from mister_e.evaluation.summary import Evaluation
     from mister_e.inference.predict import Mode
 
@@ -48,6 +44,9 @@ A run of a recipe with `pairing:`, with words alone, voices alone and both:
 A model folder on a corpus: `mister-e evaluate --model mini --data corpora/meld --split test`
 
 On labelled clips, by the voice: `mister-e evaluate --model mini --data clips/ --mode speech-only`
+
+Two classes of a corpus whose names differ: `mister-e evaluate --model mini --data corpora/mine --map glee=joy
+--only joy --only sadness`
 
 Plain read speech, which should come out neutral: `mister-e evaluate --model mini --data librispeech
 --map unlabelled_read=neutral --mode speech-only --split test`
@@ -119,6 +118,15 @@ def evaluate(
             help="With --model: the label of a class whose name does not tell it. May be repeated.",
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL",
+            show_default=False,
+            help="With --model: score the turns of this class alone. May be repeated; of one class, the share"
+            " that comes out so is told.",
+        ),
+    ] = None,
     piece_seconds: PieceSeconds = None,
     max_pieces: MaxPieces = None,
     seed: Annotated[int, typer.Option(help="Which voices go into which split of clips.")] = 0,
@@ -142,12 +150,13 @@ def evaluate(
                 "give a RUN of mister-e train with its store, or --model MODEL with a corpus or clips:"
                 f" {'neither' if run is None else 'both'} was given"
             )
-        of_clips = {"--alone": alone, "--map": label, "--piece-seconds": piece_seconds}
-        of_clips |= {"--max-pieces": max_pieces, "--seed": seed}
         if model is None:
-            for option, value in of_clips.items():
+            of_clips = {"--alone": alone, "--piece-seconds": piece_seconds}
+            of_clips |= {"--max-pieces": max_pieces, "--seed": seed}
+            for option, value in {"--map": label, "--only": only, **of_clips}.items():
                 if value:
-                    raise InputError(f"{option} is for a folder of clips with --model; leave it out")
+                    what = "a folder of clips with --model" if option in of_clips else "--model"
+                    raise InputError(f"{option} is for {what}; leave it out")
         if voices or speech:
             _conditions(run, data, voices or [], speech, split, mode, out, quiet=quiet)
             return
@@ -165,7 +174,7 @@ def evaluate(
                     max_pieces=max_pieces,
                 )
                 names = read_pairs("--map", label, "unlabelled_read=neutral")
-                evaluation, out = _of_model(model, data, labelled, names, mode, out, progress)
+                evaluation, out = _of_model(model, data, labelled, names, only or [], mode, out, progress)
             else:
                 assert run is not None
                 evaluation, out = _of_run(run, data, split, mode, progress), out or run
@@ -237,6 +246,7 @@ def _of_model(
     data: Path,
     labelled: Labelled,
     label_names: dict[str, str],
+    only: list[str],
     mode: Mode,
     out: Path | None,
     progress: Progress,
@@ -251,7 +261,9 @@ def _of_model(
     name = re.sub(r"[^\w.-]+", "-", predictor.model.config.name)
     out = out or Path(f"evaluation-{name}-{data.resolve().name}")
     _check_out(out, data)
-    evaluation = evaluate_model(predictor, labelled, mode=mode, label_names=label_names, progress=progress)
+    evaluation = evaluate_model(
+        predictor, labelled, mode=mode, label_names=label_names, only=only, progress=progress
+    )
     return evaluation, out
 
 
@@ -269,107 +281,3 @@ def _check_out(out: Path, data: Path) -> None:
             raise InputError(f"{out}: lies in {folder}, which holds {what}; give another folder with --out")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder with --out")
-
-
-def render(evaluation: Evaluation, console: Console) -> str:
-    """Draw the scores of every seed, then classes and experts.
-
-    :param evaluation: of one split in one mode.
-    :param console: whose width and colours to use; nothing is printed on it.
-    """
-    from rich.text import Text
-
-    protocol, first = evaluation.protocol, evaluation.first
-    head = f"{protocol.corpus.name} · {protocol.split} · {protocol.mode} · chosen on {protocol.selection}"
-    with console.capture() as captured:
-        console.print(Text(plain(f"{head} · {first.size}"), style="bold"))
-        console.print(_seeds(evaluation))
-        console.print()
-        console.print(_rows("class", evaluation))
-        if evaluation.experts:
-            console.print()
-            console.print(_rows("expert", evaluation))
-        if evaluation.choice is not None:
-            for line in evaluation.choice.lines():
-                console.print(Text(plain(line), style="dim"))
-    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
-
-
-def render_conditions(evaluations: Mapping[str, Evaluation], console: Console) -> str:
-    """Draw the scores under each condition; of several seeds, mean ± sd.
-
-    :param evaluations: of `mister_e.evaluation.trained_run.evaluate_conditions`.
-    :param console: whose width and colours to use; nothing is printed on it.
-    """
-    from rich.text import Text
-
-    from mister_e.metrics.summary import mean_std_text
-
-    table = _table("", "turns", "weighted F1", "95 % interval", "accuracy", "macro F1", "ECE")
-    for name, evaluation in evaluations.items():
-        turns = f"{evaluation.first.turns:,}"
-        if len(evaluation.cards) == 1:
-            table.add_row(plain(name), turns, *_cells(evaluation.first))
-            continue
-        scores = evaluation.scores
-        means = [mean_std_text(scores[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
-        table.add_row(plain(name), turns, means[0], "", *means[1:], mean_std_text(scores["ece"], 3))
-    protocol = next(iter(evaluations.values())).protocol
-    head = f"{protocol.corpus.name} and clips · {protocol.split} · chosen on {protocol.selection}"
-    with console.capture() as captured:
-        console.print(Text(plain(head), style="bold"))
-        console.print(table)
-    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
-
-
-def _table(*columns: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number else "left")
-    return table
-
-
-def _seeds(evaluation: Evaluation) -> Table:
-    """Lay out one row a seed, their mean ± sd, and the ensemble."""
-    from mister_e.metrics.summary import mean_std_text
-
-    table = _table("", "weighted F1", "95 % interval", "accuracy", "macro F1", "ECE")
-    for name, card in evaluation.rows:
-        if card is not evaluation.ensemble:
-            table.add_row(plain(name), *_cells(card))
-    if len(evaluation.cards) > 1:
-        scores = evaluation.scores
-        means = [mean_std_text(scores[name]) for name in ("weighted_f1", "accuracy", "macro_f1")]
-        table.add_row("mean ± sd", means[0], "", *means[1:], mean_std_text(scores["ece"], 3), style="bold")
-    if evaluation.ensemble is not None:
-        table.add_row("ensemble", *_cells(evaluation.ensemble))
-    return table
-
-
-def _cells(card: Scorecard) -> list[str]:
-    interval = card.intervals.get("weighted_f1")
-    between = "" if interval is None else f"{interval[0]:.1f} - {interval[1]:.1f}"
-    scores = card.scores
-    weighted, accuracy, macro = (f"{scores[name]:.1f}" for name in ("weighted_f1", "accuracy", "macro_f1"))
-    return [weighted, between, accuracy, macro, f"{scores['ece']:.3f}"]
-
-
-def _rows(kind: Literal["class", "expert"], evaluation: Evaluation) -> Table:
-    """Lay out one row a class, or one an expert."""
-    from mister_e.metrics.summary import mean_std_text
-
-    if kind == "class":
-        table = _table("class", "F1", "precision", "recall", "turns")
-        turns = evaluation.first.confusion.sum(1).tolist()
-        for (label, own), count in zip(evaluation.classes.items(), turns, strict=True):
-            cells = [mean_std_text(own[name]) for name in ("f1", "precision", "recall")]
-            table.add_row(plain(label), *cells, f"{count:,}")
-        return table
-    table = _table("expert", "weighted F1", "accuracy", "macro F1", "turns")
-    for name, own in evaluation.experts.items():
-        cells = [mean_std_text(own[score]) for score in ("weighted_f1", "accuracy", "macro_f1")]
-        table.add_row(name, *cells, f"{int(evaluation.first.experts[name].sum()):,}")
-    return table
