@@ -60,7 +60,7 @@ class Clip:
         """
         if self.samples is not None:
             return self.samples
-        from mister_e.audio.decode import read_clip
+        from mister_e.audio.sandbox import read_clip
 
         assert self.source is not None
         return read_clip(self.source, self.start, self.end, self.channel)

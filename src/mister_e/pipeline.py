@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
-from mister_e.audio.decode import Channels, blocks, probe
+from mister_e.audio.arrays import array_blocks
+from mister_e.audio.decode import Channels, Recording
+from mister_e.audio.resampling import Samples
+from mister_e.audio.sandbox import blocks, probe
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance
 from mister_e.encoders.base import UtteranceEncoder
@@ -21,7 +25,7 @@ from mister_e.errors import InputError, describe
 from mister_e.experts import EXPERTS, MODALITIES
 from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predictor import Predictor, TurnPredictions
-from mister_e.inputs import Input, named_inputs
+from mister_e.inputs import Input, Sound, as_sources, named_inputs
 from mister_e.labels import LabelSet
 from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
@@ -109,32 +113,37 @@ class Pipeline:
 
     def __call__(
         self,
-        inputs: Source | Sequence[Source],
+        inputs: Source | tuple[NDArray[Any], int] | Sequence[Source | tuple[NDArray[Any], int]],
         *,
         transcript: str | Path | None = None,
         channels: Channels = "mix",
+        track: int | None = None,
         asr: bool = True,
         language: str = "en",
         progress: Progress = silent,
     ) -> Analysis:
         """Analyse one input or several; each is one conversation.
 
-        :param inputs: recordings, transcripts (words alone) or conversations. Of several, one that
-            cannot be read does not stop the rest: it is listed in `errors`.
+        :param inputs: recordings, transcripts (words alone) or conversations; sound in memory is
+            `(samples, rate)`, see `mister_e.audio.arrays.array_blocks`. Of several, one that cannot be read
+            does not stop the rest: it is listed in `errors`.
         :param transcript: words and times of the one recording; nothing is recognised then, and
             `asr` and `language` have no say.
         :param channels: `mix` takes the mean of all channels, `split` cuts each into turns by itself.
+        :param track: sound track of the recording, the first is 1; None = the one flagged as default.
         :param asr: recognise the words; without, the speech expert predicts alone.
         :param language: of the speech; Whisper as it is bundled knows `en`.
         :param progress: called with (stage, done, total).
         :raises InputError: the only input cannot be read.
+        :raises TypeError: an input is of another type.
         """
-        single = isinstance(inputs, (str, Path, Conversation))
-        sources: Sequence[Source] = [inputs] if single else list(inputs)  # type: ignore[arg-type, list-item]
+        sources = as_sources(inputs)
         if transcript is not None and len(sources) != 1:
             raise InputError(f"a transcript belongs to one recording, {len(sources)} inputs were given")
         given = named_inputs((source, transcript) for source in sources)
-        results = self.analyze_each(given, channels=channels, asr=asr, language=language, progress=progress)
+        results = self.analyze_each(
+            given, channels=channels, track=track, asr=asr, language=language, progress=progress
+        )
         return self.collect(results)
 
     def analyze_each(
@@ -142,6 +151,7 @@ class Pipeline:
         inputs: Sequence[Input],
         *,
         channels: Channels = "mix",
+        track: int | None = None,
         asr: bool = True,
         language: str = "en",
         progress: Progress = silent,
@@ -162,6 +172,7 @@ class Pipeline:
                     given.source,
                     transcript=given.transcript,
                     channels=channels,
+                    track=track,
                     asr=asr,
                     language=language,
                     progress=progress,
@@ -191,6 +202,7 @@ class Pipeline:
         *,
         transcript: str | Path | None = None,
         channels: Channels = "mix",
+        track: int | None = None,
         asr: bool = True,
         language: str = "en",
         progress: Progress = silent,
@@ -205,35 +217,58 @@ class Pipeline:
                 raise InputError(f"conversation {source.id}: has its own words; leave the transcript out")
             turns = self._analyzed(source.id, source.utterances, notes, progress)
             return ConversationAnalysis(source.id, source.source, source.duration, tuple(turns), tuple(notes))
+        if isinstance(source, Sound):
+            sound = array_blocks(*source, channels=channels, notes=notes)
+            total = max(source.samples.shape) / source.rate
+            return self._recorded(
+                "recording", None, sound, total, None, transcript, asr, language, notes, progress
+            )
         path = Path(source)
         if path.suffix.lower() in FORMATS:
             if transcript is not None:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
             turns = self._analyzed(path.stem, read_transcript(path), notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
-        recording = probe(path)
+        header = probe(path, track=track)
+        sound = blocks(path, channels=channels, track=track, notes=notes)
+        return self._recorded(
+            path.stem, str(path), sound, header.duration, header, transcript, asr, language, notes, progress
+        )
+
+    def _recorded(
+        self,
+        name: str,
+        path: str | None,
+        sound: Iterable[Samples],
+        total: float | None,
+        header: Recording | None,
+        transcript: str | Path | None,
+        asr: bool,
+        language: str,
+        notes: list[str],
+        progress: Progress,
+    ) -> ConversationAnalysis:
+        """Analyse the sound of one conversation."""
         waveform = Waveform()
-        sound = waveform.watch(blocks(path, channels=channels, notes=notes))
+        watched = waveform.watch(sound)
         if transcript is None:
             recogniser = self._recogniser(language) if asr else None
-            utterances = transcribe_turns(
-                sound, recogniser=recogniser, total=recording.duration, progress=progress
-            )
+            utterances = transcribe_turns(watched, recogniser=recogniser, total=total, progress=progress)
         else:
             utterances = cut_turns(
-                sound,
+                watched,
                 read_transcript(transcript),
-                total=recording.duration,
-                recording=recording,
+                total=total,
+                recording=header,
                 origin=transcript,
                 progress=progress,
                 notes=notes,
             )
-        turns = self._analyzed(path.stem, utterances, notes, progress)
+        turns = self._analyzed(name, utterances, notes, progress)
         if not turns:
             notes.append("no speech was found")
         return ConversationAnalysis(
-            path.stem, str(path), waveform.duration, tuple(turns), tuple(notes), waveform.outline()
+            name, path, waveform.duration, tuple(turns), tuple(notes), waveform.outline()
         )
 
     def _recogniser(self, language: str) -> Recogniser:

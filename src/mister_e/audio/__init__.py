@@ -8,7 +8,8 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from mister_e.audio.decode import Recording, blocks, probe, read_clip
+    from mister_e.audio.decode import Recording
+    from mister_e.audio.sandbox import blocks, probe, read_clip
 
 __all__ = ["SAMPLE_RATE", "Recording", "blocks", "probe", "read_clip"]
 
@@ -16,8 +17,8 @@ __getattr__ = lazy_names(
     __name__,
     {
         "Recording": "decode",
-        "blocks": "decode",
-        "probe": "decode",
-        "read_clip": "decode",
+        "blocks": "sandbox",
+        "probe": "sandbox",
+        "read_clip": "sandbox",
     },
 )

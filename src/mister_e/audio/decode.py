@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
-from numpy.typing import NDArray
 
+from mister_e.audio.container import opened, sound_track
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.audio.level import replace_non_finite
+from mister_e.audio.headers import length_note
+from mister_e.audio.resampling import (
+    OPPOSITE_NOTE,
+    Mixer,
+    Samples,
+    new_resampler,
+    repaired,
+    resampled,
+    to_floats,
+    to_frame,
+)
 from mister_e.errors import InputError
 
-Samples = NDArray[np.float32]
 Channels = Literal["mix", "split"]
 
 #: A frame that starts so much later (s) than the one before ended follows a gap, which is filled with
@@ -27,8 +36,8 @@ _MIN_GAP, _MAX_GAP = 0.1, 3600.0
 #: Seconds decoded before the wanted start: after a seek a decoder needs some frames until it is exact.
 _PREROLL = 1.0
 
-#: Amplitude far beyond full scale. Lossy codecs overshoot 1 a little; 4 is a file with a wrong scale.
-_WRONG_SCALE = 4.0
+#: A track without any sample of this amplitude is silent: the last bit of 16.
+_SILENCE = 2**-15
 
 #: Containers whose header states the duration. For others, such as bare MP3 and AAC streams, FFmpeg
 #: estimates it from the bit rate of the first frames, which may be wrong many times over.
@@ -47,6 +56,7 @@ class Recording:
         progress bar.
     :param channels: number of channels.
     :param sample_rate: Hz, before resampling.
+    :param tracks: number of sound tracks.
     """
 
     path: str
@@ -54,28 +64,36 @@ class Recording:
     exact: bool
     channels: int
     sample_rate: int
+    tracks: int = 1
 
 
-def probe(path: str | Path) -> Recording:
+def probe(path: str | Path, *, track: int | None = None) -> Recording:
     """Read the header of a recording.
 
     :param path: an audio or video file.
+    :param track: 1-based among its sound tracks; None = the one flagged as default, else the first.
     :return: its properties.
     :raises InputError: the file cannot be read or has no sound.
     """
-    with _opened(path) as container:
-        stream = container.streams.audio[0]
+    with opened(path) as container:
+        stream = sound_track(path, container, track)
         return Recording(
             str(path),
             _duration(container),
             _states_length(container),
             stream.codec_context.channels,
             stream.rate,
+            len(container.streams.audio),
         )
 
 
 def blocks(
-    path: str | Path, *, channels: Channels = "mix", seconds: float = 30.0, notes: list[str] | None = None
+    path: str | Path,
+    *,
+    channels: Channels = "mix",
+    track: int | None = None,
+    seconds: float = 30.0,
+    notes: list[str] | None = None,
 ) -> Iterator[Samples]:
     """Decode a recording in pieces; memory holds one piece at a time.
 
@@ -83,7 +101,9 @@ def blocks(
     is filled with silence.
 
     :param path: an audio or video file.
-    :param channels: "mix" = the mean of all channels, "split" = every channel by itself.
+    :param channels: "mix" = the mean of all channels (of two in opposite phase, of one and the other turned
+        over), "split" = every channel by itself.
+    :param track: 1-based among its sound tracks; None = the one flagged as default, else the first.
     :param seconds: length of a piece; the last one is shorter.
     :param notes: sentences about damage that could be repaired are appended here.
     :return: float32 `[C, N]` pieces at `SAMPLE_RATE`, within [-1, 1].
@@ -92,16 +112,21 @@ def blocks(
     """
     if channels not in get_args(Channels):
         raise InputError(f"unknown channels {channels!r}: expected mix or split")
-    return _blocks(path, channels, seconds, [] if notes is None else notes)
+    return _blocks(path, channels, track, seconds, [] if notes is None else notes)
 
 
-def _blocks(path: str | Path, channels: Channels, seconds: float, notes: list[str]) -> Iterator[Samples]:
+def _blocks(
+    path: str | Path, channels: Channels, track: int | None, seconds: float, notes: list[str]
+) -> Iterator[Samples]:
     """Decode, and divide into pieces of `seconds` each."""
     size = round(seconds * SAMPLE_RATE)
     waiting: list[Samples] = []
     count = total = 0
-    with _opened(path) as container:
-        for piece in _sound(container, 0.0, channels, notes):
+    loudest = 0.0
+    with opened(path) as container:
+        stream = sound_track(path, container, track)
+        for piece in _sound(container, stream, 0.0, channels, notes):
+            loudest = max(loudest, float(np.abs(piece).max(initial=0)))
             waiting.append(piece)
             count += piece.shape[1]
             total += piece.shape[1]
@@ -116,6 +141,14 @@ def _blocks(path: str | Path, channels: Channels, seconds: float, notes: list[st
             raise InputError(f"{path}: no sound could be decoded; it may be damaged, export it again")
         if count:
             yield np.concatenate(waiting, axis=1)
+        tracks = len(container.streams.audio)
+        if loudest < _SILENCE and tracks > 1:
+            number = container.streams.audio.index(stream) + 1
+            other = 2 if number == 1 else 1
+            notes.append(f"sound track {number} of {tracks} is silent; to take another: --track {other}")
+        if (note := length_note(path)) is not None:
+            notes.append(note)
+            return
         stated = _duration(container)
         decoded = total / SAMPLE_RATE
         # 2 % and a second of tolerance: headers count encoder padding, and round
@@ -135,8 +168,8 @@ def read_clip(path: str | Path, start: float, end: float | None, channel: int | 
     :return: float32 `[N]` at `SAMPLE_RATE`; shorter where the recording ends before `end`.
     :raises InputError: the file cannot be read, or has no such channel or stretch.
     """
-    with _opened(path) as container:
-        stream = container.streams.audio[0]
+    with opened(path) as container:
+        stream = sound_track(path, container, None)
         if channel is not None and not 0 <= channel < stream.codec_context.channels:
             raise InputError(
                 f"{path}: has {stream.codec_context.channels} channels, there is no channel {channel}"
@@ -147,7 +180,7 @@ def read_clip(path: str | Path, start: float, end: float | None, channel: int | 
         size = None if end is None else max(0, round((end - start) * SAMPLE_RATE))
         pieces: list[Samples] = []
         count = 0
-        for piece in _sound(container, start, "mix" if channel is None else "split", []):
+        for piece in _sound(container, stream, start, "mix" if channel is None else "split", []):
             pieces.append(piece[channel or 0])
             count += piece.shape[1]
             if size is not None and count >= size:
@@ -155,35 +188,6 @@ def read_clip(path: str | Path, start: float, end: float | None, channel: int | 
     if not count:
         raise InputError(f"{path}: has no sound at {start:.2f} s; the recording ends before")
     return np.concatenate(pieces)[:size]
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[InputContainer]:
-    """Open a recording; InputError says what is wrong with one that cannot be read or has no sound."""
-    file = Path(path)
-    try:
-        if file.is_dir():
-            raise InputError(f"{path}: is a folder, expected an audio or video file")
-        if file.stat().st_size == 0:
-            raise InputError(f"{path}: is empty (0 bytes); record or copy it again")
-        container = av.open(str(file), metadata_errors="ignore")
-    except InputError:
-        # an InputError is a ValueError too: not to be wrapped below
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read; check its permissions") from None
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"{path}: not audio or video that can be read ({reason});"
-            " if it plays elsewhere, export it as WAV or FLAC; if it was cut off, copy it again"
-        ) from error
-    with container:
-        if not container.streams.audio:
-            raise InputError(f"{path}: has no sound track; expected an audio file, or a video with sound")
-        yield container
 
 
 def _duration(container: InputContainer) -> float | None:
@@ -202,29 +206,30 @@ def _origin(container: InputContainer) -> float:
 
 
 def _sound(
-    container: InputContainer, start: float, channels: Channels, notes: list[str]
+    container: InputContainer, stream: AudioStream, start: float, channels: Channels, notes: list[str]
 ) -> Iterator[Samples]:
     """Decode from second `start` on, at `SAMPLE_RATE`, with gaps filled.
 
     :return: float32 `[C, N]` pieces of any length.
     """
     origin = _origin(container)
-    width = 1 if channels == "mix" else container.streams.audio[0].codec_context.channels
+    width = 1 if channels == "mix" else stream.codec_context.channels
+    mixer = Mixer()
     as_floats = resampler = None
     shape, rate = None, 0
     position = start  # the second up to which sound was yielded
     faults: set[str] = set()
-    for frame in _frames(container, notes):
+    for frame in _frames(container, stream, notes):
         if as_floats is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
             # the first frame, or a track whose format changes midway
             if resampler is not None:
-                yield from _resampled(resampler, None, width)
+                yield from resampled(resampler, None, width)
             shape, rate = (frame.format.name, frame.layout.name, frame.sample_rate), frame.sample_rate
             as_floats = av.AudioResampler(format="flt")
-            resampler = av.AudioResampler(format="flt", layout=f"{width}c", rate=SAMPLE_RATE)
+            resampler = new_resampler(width)
         assert resampler is not None
         gap = 0.0 if frame.time is None else frame.time - origin - position
-        samples = _repaired(_floats(as_floats, frame), width, faults)
+        samples = repaired(to_floats(as_floats, frame), width, mixer, faults)
         if gap < 0 and position == start:
             samples = samples[:, min(round(-gap * rate), samples.shape[1]) :]
             if samples.shape[1] == 0:
@@ -232,34 +237,22 @@ def _sound(
         elif _MIN_GAP < gap < _MAX_GAP:
             for begin in range(0, round(gap * rate), rate):
                 silence = np.zeros((width, min(rate, round(gap * rate) - begin)), np.float32)
-                yield from _resampled(resampler, _frame(silence, rate), width)
+                yield from resampled(resampler, to_frame(silence, rate), width)
             position += gap
-        yield from _resampled(resampler, _frame(samples, rate), width)
+        yield from resampled(resampler, to_frame(samples, rate), width)
         position += samples.shape[1] / rate
     if resampler is not None:
-        yield from _resampled(resampler, None, width)
+        yield from resampled(resampler, None, width)
+    if mixer.opposite:
+        faults.add(OPPOSITE_NOTE)
     notes.extend(sorted(faults))
 
 
-def _repaired(samples: Samples, width: int, faults: set[str]) -> Samples:
-    """Make samples finite and within [-1, 1], in `width` channels; add what was wrong to `faults`."""
-    finite = replace_non_finite(samples)
-    if finite is not samples:
-        faults.add("samples that are not numbers (NaN or infinite) were taken as silence")
-        samples = finite
-    if np.abs(samples).max(initial=0) > _WRONG_SCALE:
-        faults.add("samples far beyond full scale were clipped; the file's scale may be wrong")
-    samples = np.clip(samples, -1, 1)
-    if len(samples) != width:
-        samples = np.repeat(samples.mean(axis=0, keepdims=True), width, axis=0)
-    return samples
-
-
-def _frames(container: InputContainer, notes: list[str]) -> Iterator[av.AudioFrame]:
+def _frames(container: InputContainer, stream: AudioStream, notes: list[str]) -> Iterator[av.AudioFrame]:
     """Decode all frames that can be decoded, skip damaged packets, and note them."""
     damaged = 0
     first: float | None = None
-    packets = container.demux(container.streams.audio[0])
+    packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
@@ -277,30 +270,3 @@ def _frames(container: InputContainer, notes: list[str]) -> Iterator[av.AudioFra
     if damaged:
         where = "" if first is None else f", the first at {first:.1f} s"
         notes.append(f"{damaged} damaged pieces could not be decoded{where}")
-
-
-# Frames are handled packed ("flt"), never planar: PyAV 18 reads past the end of its
-# plane pointers when there are exactly eight.
-
-
-def _floats(as_floats: av.AudioResampler, frame: av.AudioFrame) -> Samples:
-    """Samples of a frame of any format as float32 `[C, N]`."""
-    count = frame.layout.nb_channels
-    rows = [out.to_ndarray().reshape(-1, count) for out in as_floats.resample(frame)]
-    return np.concatenate([np.zeros((0, count), np.float32), *rows], dtype=np.float32).T
-
-
-def _frame(samples: Samples, rate: int) -> av.AudioFrame:
-    """Make a frame for FFmpeg of float32 `[C, N]`."""
-    packed = np.ascontiguousarray(samples.T).reshape(1, -1)
-    frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=f"{len(samples)}c")
-    frame.sample_rate = rate
-    return frame
-
-
-def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None, width: int) -> Iterator[Samples]:
-    """Resample a frame (None = flush the end) to float32 `[C, N]` pieces."""
-    for out in resampler.resample(frame):
-        if out.samples:
-            # the resampling filter overshoots at steps
-            yield np.clip(out.to_ndarray().reshape(-1, width).T, -1, 1)

@@ -7,3 +7,6 @@ SAMPLE_RATE = 16_000
 
 #: Longest turn in seconds: the window of Whisper, the encoder with the shortest limit.
 LONGEST = 30.0
+
+#: Sample rates (Hz) that sound is recorded with: below, and far above, a header is broken.
+MIN_RATE, MAX_RATE = 1_000, 768_000

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mister_e.audio.decode import probe
+from mister_e.audio.sandbox import probe
 from mister_e.corpora import build
 from mister_e.corpora.base import SPLITS, Protocol, Row
 from mister_e.corpora.reading.cells import (

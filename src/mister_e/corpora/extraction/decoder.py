@@ -87,7 +87,7 @@ class Decoder:
 
     def _start(self) -> subprocess.Popen[str]:
         """Start a process and wait until it is ready."""
-        command = [sys.executable, "-m", "mister_e.corpora.extraction.worker"]
+        command = [sys.executable, "-P", "-m", "mister_e.corpora.extraction.worker"]
         pipe = subprocess.PIPE
         process = subprocess.Popen(  # noqa: S603  (our own module)
             command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True

@@ -15,8 +15,10 @@ from typing import Any
 import av
 import numpy as np
 
-from mister_e.audio.decode import Samples, blocks, read_clip
+from mister_e.audio.decode import blocks, read_clip
 from mister_e.audio.format import SAMPLE_RATE
+from mister_e.audio.limits import file_size, limit_process
+from mister_e.audio.resampling import Samples
 from mister_e.errors import InputError
 from mister_e.files import replacing
 
@@ -47,10 +49,13 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
     # a bad clip is found before the target is touched
     try:
+        limit_process(file_size(job["source"]))
         sound = _sound(job["source"], job["stretch"], notes)
         first = next(sound)
     except InputError as error:
         return {"bad": str(error).removeprefix(f"{job['source']}: ")}
+    except MemoryError:
+        return {"bad": "takes more memory than a recording of its size"}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
