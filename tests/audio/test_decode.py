@@ -284,6 +284,7 @@ def as_somebody():
 def test_a_file_that_may_not_be_read_is_an_error(tmp_path):
     path = write(tmp_path / "a.wav", tone(0.5, 440))
     path.chmod(0)
+    # in this process: one that decodes is started as whoever was here before
     with as_somebody(), pytest.raises(InputError) as caught:
         probe(path)
     assert str(caught.value) == f"{path}: may not be read; check its permissions"

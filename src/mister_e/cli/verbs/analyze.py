@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
 
 from mister_e.analysis.result import Analysis
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput
 from mister_e.cli.inputs import expand
 from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
 from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import Format, choose
 from mister_e.cli.progress import numbered, progress_bar
+from mister_e.cli.streams import as_files
 from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
 
@@ -27,6 +30,8 @@ A page to click through: `mister-e analyze call.mp4 --transcript call.srt -o cal
 One JSON file a recording: `mister-e analyze calls/ --format json -o results/`
 
 A table and a file from one run: `mister-e analyze call.wav -o - -o call.csv`
+
+What another program sends: `ffmpeg -i call.mkv -f wav - | mister-e analyze -`
 
 Words alone: `mister-e analyze chat.txt --format jsonl | head`
 
@@ -42,7 +47,7 @@ def analyze(
             show_default=False,
             help="Recordings (any audio or video), folders of them (a transcript beside a recording"
             " gives its words), or transcripts alone (srt, vtt, json, csv, tsv, txt)."
-            " Each file is one conversation.",
+            " Each file is one conversation. - is standard input.",
         ),
     ],
     transcript: Annotated[
@@ -57,6 +62,12 @@ def analyze(
         Literal["mix", "split"],
         typer.Option(help="mix: average them. split: cut each into turns by itself, for two-sided calls."),
     ] = "mix",
+    track: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, show_default=False, help="Sound track, from 1. Default: the one that plays."
+        ),
+    ] = None,
     no_asr: Annotated[
         bool, typer.Option("--no-asr", help="Recognise no words; use the sound alone.")
     ] = False,
@@ -91,8 +102,12 @@ def analyze(
     debug: Debug = False,
 ) -> None:
     """Tell the emotion of every turn, how sure it is and which expert was trusted."""
-    with exit_codes(debug):
-        found = expand(inputs, transcript, no_asr=no_asr)
+    given = [*inputs, *([] if transcript is None else [transcript])]
+    with exit_codes(debug), as_files(given) as streams:
+        if transcript in streams and transcript in inputs:
+            raise InputError(f"{transcript}: is the recording and its transcript; give one of them as a file")
+        words = streams.get(transcript, transcript) if transcript is not None else None
+        found = expand([streams.get(path, path) for path in inputs], words, no_asr=no_asr)
         outputs = choose(out or [], form, found)
         if embed_audio and not any(output.format == "html" for output in outputs):
             raise InputError("--embed-audio is for html: add -o NAME.html")
@@ -110,10 +125,13 @@ def analyze(
                 for result in pipeline.analyze_each(
                     found.inputs,
                     channels=channels,
+                    track=track,
                     asr=not no_asr,
                     language=language,
                     progress=numbered(progress, [given.files[0].name for given in found.inputs]),
                 ):
+                    if not embed_audio:
+                        result = _renamed(result, streams)
                     results.append(result)
                     writer.write_conversation(pipeline.collect([result]))
                 analysis = pipeline.collect(results)
@@ -122,6 +140,22 @@ def analyze(
             # after Ctrl-C too: what folders got stays
             _tell("wrote", map(str, writer.written), quiet)
         _report(analysis, writer.failures, quiet, debug)
+
+
+def _renamed(
+    result: ConversationAnalysis | FailedInput, streams: Mapping[Path, Path]
+) -> ConversationAnalysis | FailedInput:
+    """Name the stream that a result is of, and not the file that was made of it."""
+    for stream, file in streams.items():
+        if isinstance(result, FailedInput):
+            result = replace(
+                result,
+                source=result.source.replace(str(file), str(stream)),
+                error=result.error.replace(str(file), str(stream)),
+            )
+        elif result.source == str(file):
+            result = replace(result, source=str(stream))
+    return result
 
 
 def _tell(kind: str, messages: Iterable[str], quiet: bool) -> None:
