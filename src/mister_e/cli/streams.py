@@ -1,0 +1,114 @@
+"""Standard input and pipes as inputs: each is read once, into a file of limited size."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mister_e.errors import InputError
+
+STDIN = Path("-")
+
+#: Bytes that are read of a stream: eleven hours of stereo at 48 kHz.
+_MAX_BYTES = 8 << 30
+#: Bytes at once.
+_STEP = 1 << 20
+#: Seconds that a named pipe may be without anyone who writes to it.
+_PATIENCE = 10.0
+
+
+@contextmanager
+def as_files(paths: Sequence[Path]) -> Iterator[Mapping[Path, Path]]:
+    """Read those of some paths that are streams into files, which are there as long as the context.
+
+    :param paths: `-` is standard input.
+    :return: path of a stream to its file.
+    :raises InputError: nothing comes, or too much, or a device is named.
+    """
+    streams = [path for path in dict.fromkeys(paths) if _is_stream(path)]
+    if not streams:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="mister-e-") as folder:
+        files: dict[Path, Path] = {}
+        for number, path in enumerate(streams):
+            name = "stdin" if path == STDIN else path.name
+            target = Path(folder) / str(number) / name
+            target.parent.mkdir()
+            (_read_stdin if path == STDIN else _read_pipe)(path, target)
+            files[path] = _named_by_content(target)
+        yield files
+
+
+def _is_stream(path: Path) -> bool:
+    """Tell whether a path has to be read once and in order."""
+    if path == STDIN:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False  # whoever opens it says what is wrong
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise InputError(f"{path}: is a device, expected a file, a folder, a pipe or - for standard input")
+    return stat.S_ISFIFO(mode)
+
+
+def _read_stdin(path: Path, target: Path) -> None:
+    if sys.stdin is None or sys.stdin.closed:
+        raise InputError("-: standard input is closed; give a file, or send one")
+    if sys.stdin.isatty():
+        raise InputError("-: standard input is the terminal; send a file: mister-e analyze - < call.wav")
+    _copy(path, lambda: sys.stdin.buffer.read(_STEP), target)
+
+
+def _read_pipe(path: Path, target: Path) -> None:
+    # opening would wait for a writer for ever
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not select.select([descriptor], [], [], _PATIENCE)[0]:
+            raise InputError(f"{path}: nobody writes to this pipe; give a file")
+        os.set_blocking(descriptor, True)
+        _copy(path, lambda: os.read(descriptor, _STEP), target)
+    finally:
+        os.close(descriptor)
+
+
+def _copy(path: Path, read: Callable[[], bytes], target: Path) -> None:
+    size = 0
+    with target.open("wb") as file:
+        while data := read():
+            size += len(data)
+            if size > _MAX_BYTES:
+                raise InputError(f"{path}: more than {_MAX_BYTES >> 30} GiB; give a file")
+            try:
+                file.write(data)
+            except OSError as error:
+                raise InputError(
+                    f"{path}: what comes cannot be kept in {target.parent} ({error.strerror}); make room, or"
+                    " give a file"
+                ) from error
+    if not size:
+        raise InputError(f"{path}: nothing came (0 bytes)")
+
+
+def _named_by_content(file: Path) -> Path:
+    """Give a file without an extension that of a transcript, where it begins like one."""
+    if file.suffix:
+        return file
+    with file.open("rb") as opened:
+        start = opened.read(4096).decode("utf-8-sig", errors="replace").lstrip()
+    if start.startswith("WEBVTT"):
+        suffix = ".vtt"
+    elif start.startswith(("{", "[")):
+        suffix = ".json"
+    elif start[:1].isdecimal() and "-->" in start:
+        suffix = ".srt"
+    else:
+        return file
+    return file.rename(file.with_suffix(suffix))
