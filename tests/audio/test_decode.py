@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sound import frequency, tone, write, write_misjudged, write_silent_film
 
-from mister_e.audio import blocks, probe, read_clip
+from mister_e.audio import blocks, decode, probe, read_clip
 from mister_e.audio.encode import encode
 from mister_e.conversation import Clip
 from mister_e.errors import InputError
@@ -286,7 +286,7 @@ def test_a_file_that_may_not_be_read_is_an_error(tmp_path):
     path.chmod(0)
     # in this process: one that decodes is started as whoever was here before
     with as_somebody(), pytest.raises(InputError) as caught:
-        probe(path)
+        decode.probe(path)
     assert str(caught.value) == f"{path}: may not be read; check its permissions"
 
 

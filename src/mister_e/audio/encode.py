@@ -10,8 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mister_e.audio.decode import blocks
 from mister_e.audio.format import SAMPLE_RATE
+from mister_e.audio.sandbox import blocks
 
 #: Bits per second: clear speech, about 11 MB an hour.
 BIT_RATE = 24_000
