@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test install check fix bench mutants mini clean
+.PHONY: demo test install check fix bench mutants fuzz mini clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.package  ## analyse the sample: a table here, a page in analysis.html
@@ -33,6 +33,9 @@ bench: .venv/.tests  ## speed and memory, written to benchmarks/ and to the READ
 
 mutants: .venv/.tests  ## plant 100 small mistakes one by one and count those that the tests notice: half an hour on two cores
 	$(BIN)/python benchmarks/mutants.py $(ARGS)
+
+fuzz: .venv/.tests  ## read a hundred times as many damaged inputs as the tests do: FUZZ=mutations of each, SEED=another set
+	MISTER_E_FUZZ=$(or $(FUZZ),2600) MISTER_E_FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 mini: .venv/.tests  ## train the bundled models into runs/bundle/models: make mini DATA=DIR; some hours on two cores, and it goes on where it was
 	$(BIN)/python scripts/train_bundled.py --data $(DATA)
