@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mister_e import Conversation, Utterance
-from mister_e.conversation import Clip
+from mister_e.conversation import Clip, has_words
 from mister_e.errors import InputError
 from mister_e.labels import MELD_EMOTIONS, LabelSet, colour
 
@@ -123,3 +123,15 @@ def test_importing_the_package_does_not_load_torch():
     code = "import mister_e, sys; print('torch' in sys.modules, mister_e.Conversation.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "Conversation"]
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", " \n\t", "\u200b", "\ufeff \u2060", "\u00ad", "\u3164", "\ud83d", "\x00"]
+)
+def test_what_cannot_be_seen_is_no_word(text):
+    assert not has_words(text)
+
+
+@pytest.mark.parametrize("text", ["no", "?", "\u200bno", "\u4f60", "\U0001f642", "e\u0301"])
+def test_what_can_be_seen_may_be_read(text):
+    assert has_words(text)

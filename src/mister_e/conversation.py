@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 _STRICT: ConfigDict = {"extra": "forbid", "strict": True, "arbitrary_types_allowed": True}
 
 
+#: Characters that Unicode counts as letters or symbols and nobody sees: fillers of Hangul, blank Braille.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+
+
+def has_words(text: str | None) -> bool:
+    """Tell whether a text has any character that can be seen; one of zero width is none."""
+    return any(
+        character.isprintable() and not character.isspace() and character not in _BLANK
+        for character in text or ""
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Audio of a turn: its samples, or where they are in a recording.

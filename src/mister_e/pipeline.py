@@ -18,9 +18,8 @@ from mister_e.audio.decode import Channels, Recording
 from mister_e.audio.resampling import Samples
 from mister_e.audio.sandbox import blocks, probe
 from mister_e.audio.waveform import Waveform
-from mister_e.conversation import Conversation, Utterance
+from mister_e.conversation import Conversation, Utterance, has_words
 from mister_e.encoders.base import UtteranceEncoder
-from mister_e.encoders.embed import has_words
 from mister_e.errors import InputError, describe
 from mister_e.experts import EXPERTS, MODALITIES
 from mister_e.inference.model_folder import ModelFolder
@@ -336,7 +335,7 @@ class Pipeline:
             start=utterance.start,
             end=utterance.end,
             channel=utterance.channel,
-            text=utterance.text if has_words(utterance) else None,
+            text=utterance.text if has_words(utterance.text) else None,
             emotion=emotion,
             confidence=scores[emotion],
             scores=scores,

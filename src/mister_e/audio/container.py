@@ -58,7 +58,7 @@ def opened(path: str | Path) -> Iterator[InputContainer]:
             options["ignore_length"] = "1"
         file.seek(0)
         try:
-            container = av.open(file, options=options, metadata_errors="ignore")
+            container = av.open(_Local(file), options=options, metadata_errors="ignore")
         except (av.FFmpegError, OSError, ValueError) as error:
             raise _refusal(path, file, error) from error
         with container:
@@ -91,6 +91,21 @@ def _file(path: str | Path) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be opened ({reason}); check the path") from None
+
+
+class _Local:
+    """A file as PyAV reads it: a damaged recording that seeks to nowhere fails there, and not in Python."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.tell, self.name = file.read, file.tell, file.name
+        self._file = file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move; give the new position, or -1 where there is none."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
 
 
 def _refusal(path: str | Path, file: BinaryIO, error: Exception) -> InputError:

@@ -258,12 +258,12 @@ def _frames(container: InputContainer, stream: AudioStream, notes: list[str]) ->
             packet = next(packets)
         except StopIteration:
             break
-        except av.FFmpegError as error:
+        except (av.FFmpegError, OSError) as error:
             notes.append(f"reading stopped at a damaged place ({error.strerror})")
             break
         try:
             yield from packet.decode()
-        except av.FFmpegError:
+        except (av.FFmpegError, OSError):
             damaged += 1
             if first is None and packet.pts is not None and packet.time_base is not None:
                 first = float(packet.pts * packet.time_base)

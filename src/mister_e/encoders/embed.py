@@ -34,11 +34,6 @@ class EncodedTurn:
     speech: Tensor | None
 
 
-def has_words(utterance: Utterance) -> bool:
-    """Tell whether a turn has words to read."""
-    return bool(utterance.text and utterance.text.strip())
-
-
 def encode_speech(
     utterances: Iterable[Utterance], encoder: UtteranceEncoder | None, notes: list[str]
 ) -> Iterator[EncodedTurn]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from mister_e.conversation import Conversation
+from mister_e.conversation import Conversation, has_words
 from mister_e.encoders.backbones.loading import Precision, identify, load_backbone
 from mister_e.encoders.backbones.lora import LoraSettings, adapter_weights, add_lora
 from mister_e.encoders.base import Example, UtteranceEncoder, embed_examples, fingerprint
@@ -265,7 +265,7 @@ class TextEncoder(UtteranceEncoder):
     def notes(self, conversations: Sequence[Conversation]) -> list[str]:
         """Say how many turns are longer than what is read."""
         texts = [turn.text for conversation in conversations for turn in conversation]
-        texts = [text for text in texts if text and text.strip()]
+        texts = [text for text in texts if text and has_words(text)]
         cut = sum(self.is_cut(text) for text in texts if text)
         if not cut:
             return []

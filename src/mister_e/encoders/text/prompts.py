@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mister_e.conversation import has_words
 from mister_e.encoders.base import Example
 
 
@@ -89,7 +90,7 @@ def prompts(
     examples: list[Example] = []
     numbered = 0
     for words in conversations:
-        spoken = [i for i, text in enumerate(words) if text is not None and text.strip()]
+        spoken = [i for i, text in enumerate(words) if has_words(text)]
         texts = [words[i] for i in spoken]
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         room = max_tokens - (0 if history or turns_per_prompt > 1 else len(head))
