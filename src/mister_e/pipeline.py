@@ -30,7 +30,7 @@ from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import Recogniser, WhisperRecogniser
 from mister_e.transcription.segment import transcribe_turns
-from mister_e.transcription.transcripts import FORMATS, read_transcript
+from mister_e.transcription.transcripts import is_transcript, read_transcript
 from mister_e.version import __version__
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ class Pipeline:
         track: int | None = None,
         asr: bool = True,
         language: str = "en",
+        strict: bool = False,
         progress: Progress = silent,
     ) -> Analysis:
         """Analyse one input or several; each is one conversation.
@@ -132,6 +133,8 @@ class Pipeline:
         :param track: sound track of the recording, the first is 1; None = the one flagged as default.
         :param asr: recognise the words; without, the speech expert predicts alone.
         :param language: of the speech; Whisper as it is bundled knows `en`.
+        :param strict: refuse a transcript for a turn that cannot be read, or lies beyond the recording; else
+            it costs that turn alone, and a note tells which.
         :param progress: called with (stage, done, total).
         :raises InputError: the only input cannot be read.
         :raises TypeError: an input is of another type.
@@ -141,7 +144,13 @@ class Pipeline:
             raise InputError(f"a transcript belongs to one recording, {len(sources)} inputs were given")
         given = named_inputs((source, transcript) for source in sources)
         results = self.analyze_each(
-            given, channels=channels, track=track, asr=asr, language=language, progress=progress
+            given,
+            channels=channels,
+            track=track,
+            asr=asr,
+            language=language,
+            strict=strict,
+            progress=progress,
         )
         return self.collect(results)
 
@@ -153,6 +162,7 @@ class Pipeline:
         track: int | None = None,
         asr: bool = True,
         language: str = "en",
+        strict: bool = False,
         progress: Progress = silent,
     ) -> Iterator[ConversationAnalysis | FailedInput]:
         """Analyse one input after the other; parameters as for calling the pipeline.
@@ -174,6 +184,7 @@ class Pipeline:
                     track=track,
                     asr=asr,
                     language=language,
+                    strict=strict,
                     progress=progress,
                 )
                 result = replace(conversation, id=given.name)
@@ -204,6 +215,7 @@ class Pipeline:
         track: int | None = None,
         asr: bool = True,
         language: str = "en",
+        strict: bool = False,
         progress: Progress = silent,
     ) -> ConversationAnalysis:
         """Analyse one conversation; parameters as for calling the pipeline.
@@ -220,18 +232,29 @@ class Pipeline:
             sound = array_blocks(*source, channels=channels, notes=notes)
             total = max(source.samples.shape) / source.rate
             return self._recorded(
-                "recording", None, sound, total, None, transcript, asr, language, notes, progress
+                "recording", None, sound, total, None, transcript, asr, language, strict, notes, progress
             )
         path = Path(source)
-        if path.suffix.lower() in FORMATS:
+        if is_transcript(path):
             if transcript is not None:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
-            turns = self._analyzed(path.stem, read_transcript(path), notes, progress)
+            words = read_transcript(path, strict=strict, notes=notes)
+            turns = self._analyzed(path.stem, words, notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
         header = probe(path, track=track)
         sound = blocks(path, channels=channels, track=track, notes=notes)
         return self._recorded(
-            path.stem, str(path), sound, header.duration, header, transcript, asr, language, notes, progress
+            path.stem,
+            str(path),
+            sound,
+            header.duration,
+            header,
+            transcript,
+            asr,
+            language,
+            strict,
+            notes,
+            progress,
         )
 
     def _recorded(
@@ -244,6 +267,7 @@ class Pipeline:
         transcript: str | Path | None,
         asr: bool,
         language: str,
+        strict: bool,
         notes: list[str],
         progress: Progress,
     ) -> ConversationAnalysis:
@@ -254,12 +278,16 @@ class Pipeline:
             recogniser = self._recogniser(language) if asr else None
             utterances = transcribe_turns(watched, recogniser=recogniser, total=total, progress=progress)
         else:
+            remarks: list[str] = []
+            cues = read_transcript(transcript, strict=strict, notes=remarks)
+            notes += [f"{Path(transcript).name}: {remark}" for remark in remarks]
             utterances = cut_turns(
                 watched,
-                read_transcript(transcript),
+                cues,
                 total=total,
                 recording=header,
                 origin=transcript,
+                strict=strict,
                 progress=progress,
                 notes=notes,
             )

@@ -304,23 +304,34 @@ def header(duration: float | None, *, exact: bool) -> Recording:
     return Recording("call.wav", duration, exact, 1, RATE)
 
 
-def test_a_cue_beyond_the_recording_is_refused_by_name():
+HEADERS = [header(100.0, exact=True), header(50.0, exact=False), header(None, exact=False)]
+
+
+@pytest.mark.parametrize("recording", HEADERS)
+def test_a_cue_beyond_the_recording_is_left_out_with_a_note(recording):
     cues = [cue("a", 1.0, 2.0), cue("b", 100.6, 101.0)]
+    notes: list[str] = []
+    turns = cut_turns(pieces(ramp, 30), cues, recording=recording, origin="talk.srt", notes=notes)
+    assert [turn.id for turn in turns] == ["a"]
+    assert notes == ["beyond the end of the recording at 100.00 s, left out: b at 100.60 s"]
+
+
+@pytest.mark.parametrize("recording", HEADERS)
+def test_cues_beyond_the_recording_are_refused_by_name_where_they_are_most_or_all_must_fit(recording):
     message = (
         "talk.srt: b starts at 100.60 s, but call.wav ends at 100.00 s;"
         " is this the transcript of another recording?"
     )
+    one, more = [cue("a", 1.0, 2.0), cue("b", 100.6, 101.0)], [cue("c", 200.0, 201.0)]
     # where the header is sure, before any sound is heard
-    with pytest.raises(InputError) as caught:
-        cut_turns(iter(()), cues, recording=header(100.0, exact=True), origin="talk.srt")
-    assert str(caught.value) == message
-    for recording in (header(50.0, exact=False), header(None, exact=False)):
-        turns = cut_turns(pieces(ramp, 30), cues, recording=recording, origin="talk.srt")
+    sound = iter(()) if recording.exact else pieces(ramp, 30)
+    for cues, strict in ((one, True), (one + more, False)):
         with pytest.raises(InputError) as caught:
-            list(turns)
+            list(cut_turns(sound, cues, recording=recording, origin="talk.srt", strict=strict))
         assert str(caught.value) == message
+        sound = pieces(ramp, 30)
     with pytest.raises(InputError) as caught:
-        list(cut_turns(pieces(ramp, 30), cues, total=100.0))
+        list(cut_turns(pieces(ramp, 30), one, total=100.0, strict=True))
     assert str(caught.value).startswith("b starts at 100.60 s, but the recording ends at 100.00 s; ")
 
 
@@ -337,6 +348,10 @@ def test_cues_need_times():
     cues = [cue("a", 1.0, 2.0), Utterance("b", "words")]
     reason = "b: has no start and end; a transcript of a recording needs times"
     for origin, message in (("", reason), (Path("in/talk.csv"), f"in/talk.csv: {reason}")):
-        with pytest.raises(InputError) as caught:
-            cut_turns(pieces(ramp, 30), cues, origin=origin)
-        assert str(caught.value) == message
+        for given, strict in ((cues, True), (cues[1:], False)):
+            with pytest.raises(InputError) as caught:
+                cut_turns(pieces(ramp, 30), given, origin=origin, strict=strict)
+            assert str(caught.value) == message
+    notes: list[str] = []
+    assert [turn.id for turn in cut_turns(pieces(ramp, 30), cues, notes=notes)] == ["a"]
+    assert notes == ["b: without start or end, left out"]

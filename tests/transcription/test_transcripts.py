@@ -12,14 +12,16 @@ from mister_e.analysis.subtitles import to_srt, to_vtt
 from mister_e.conversation import Conversation, Utterance
 from mister_e.errors import InputError
 from mister_e.transcription import read_transcript
+from mister_e.transcription.words import has_words
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello there.\n\n2\n00:00:03,000 --> 00:00:04,000\nHi!\n"
 
 
-def read(tmp_path, name, content):
+def read(tmp_path, name, content, *, strict=False, notes=None):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return [(turn.text, turn.start, turn.end) for turn in read_transcript(path)]
+    turns = read_transcript(path, strict=strict, notes=notes)
+    return [(turn.text, turn.start, turn.end) for turn in turns]
 
 
 def test_subrip(tmp_path):
@@ -185,8 +187,12 @@ def test_a_broken_timing_is_never_taken_as_words(tmp_path, broken):
     ):
         assert times in content
         with pytest.raises(InputError) as caught:
-            read(tmp_path, name, content.replace(times, broken))
+            read(tmp_path, name, content.replace(times, broken), strict=True)
         assert str(caught.value) == f"{tmp_path / name}: line {line}: {reason}"
+        notes = []
+        left = read(tmp_path, name, content.replace(times, broken), notes=notes)
+        assert [text for text, *_ in left] == ["Hello there." if line > 3 else "Hi!"]
+        assert notes == [f"line {line}: {reason}; it was left out"]
 
 
 def test_a_text_whose_timings_are_all_broken_is_not_plain_text(tmp_path):
@@ -204,9 +210,12 @@ def test_a_text_whose_timings_are_all_broken_is_not_plain_text(tmp_path):
         ("a.vtt", VTT.replace("WEBVTT", "Hello."), 1),
     ],
 )
-def test_words_before_the_first_timing_are_refused(tmp_path, name, content, line):
+def test_words_before_the_first_timing_cost_themselves(tmp_path, name, content, line):
     with pytest.raises(InputError, match=rf"{name}: line {line}: words before the first timing; write"):
-        read(tmp_path, name, content)
+        read(tmp_path, name, content, strict=True)
+    notes = []
+    assert read(tmp_path, name, content, notes=notes) == [("Hello there.", 1.0, 2.5), ("Hi!", 3.0, 4.0)]
+    assert notes[0].startswith(f"line {line}: words before the first timing; write")
 
 
 def test_arrows_and_times_that_are_words_stay(tmp_path):
@@ -259,13 +268,15 @@ def test_deeply_nested_json_is_refused(tmp_path, content):
         read(tmp_path, "a.json", content)
 
 
-def test_cells_beyond_the_columns_are_refused_unless_blank(tmp_path):
+def test_cells_beyond_the_columns_cost_their_row_unless_blank(tmp_path):
+    content = "start,end,text\n0,1,hello\n1,2,hello, you\n"
+    fault = "line 3: has 4 cells, the header names 3; put text that holds ',' in quotes (\"…\")"
     with pytest.raises(InputError) as caught:
-        read(tmp_path, "a.csv", "start,end,text\n0,1,hello\n1,2,hello, you\n")
-    assert str(caught.value) == (
-        f"{tmp_path / 'a.csv'}: line 3: has 4 cells, the header names 3;"
-        " put text that holds ',' in quotes (\"…\")"
-    )
+        read(tmp_path, "a.csv", content, strict=True)
+    assert str(caught.value) == f"{tmp_path / 'a.csv'}: {fault}"
+    notes = []
+    assert read(tmp_path, "a.csv", content, notes=notes) == [("hello", 0.0, 1.0)]
+    assert notes == [f"{fault}; it was left out"]
     expected = [("hello, you", 0.0, 1.0)]
     assert read(tmp_path, "a.csv", 'start,end,text\n0,1,"hello, you",, \n') == expected
 
@@ -310,14 +321,21 @@ def test_an_unknown_extension_is_told_by_content(tmp_path, content):
         ("a.csv", "text,start\nA,1:-5\n", "line 2: start: '1:-5' is not a time"),
         ("a.json", '[{"text": "A", "start": 1' + "0" * 400 + "}]", "segment 1: start is inf"),
         ("a.json", '[{"text": "A", "start": 1' + "0" * 5_000 + "}]", "not JSON that can be read"),
-        ("a.docx", b"PK\x03\x04\x00\x00", "not text"),
+        ("a.txt", b"PK\x03\x04\x00\x00", "not text"),
+        ("a.docx", b"PK\x03\x04\x00\x00", r"a format that is not read; save its text as \.txt"),
+        ("a.rttm", "SPEAKER a 1 0 1 <NA> <NA> b <NA> <NA>\n", "not read; export it as .TextGrid"),
+        ("a.txt", "word " * 300_000, "line 1: has more than 1000000 characters; give each turn"),
+        ("a.txt", "word\n" * 100_001, "more than 100000 turns; cut it into conversations"),
+        ("a.srt", "\n" * 1_000_001, "more than 1000000 lines; cut it into conversations"),
+        ("a.json", json.dumps([{"text": "word " * 300_000}]), "segment 1: has 1500000 characters"),
         ("a.log", "words alone", "not a transcript format"),
     ],
 )
 def test_faults_are_refused_with_their_place(tmp_path, name, content, reason):
     with pytest.raises(InputError, match=reason) as caught:
-        read(tmp_path, name, content)
-    assert name in str(caught.value)
+        read(tmp_path, name, content, strict=True)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_files_and_folders(tmp_path):
@@ -327,7 +345,10 @@ def test_missing_files_and_folders(tmp_path):
         read_transcript(tmp_path)
 
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+# marks may be those of names, sounds and music, which are no words
+words = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="[](){}*:-–—•♩♪♫♬♭♮♯🎵🎶🎼【】>"), max_size=40
+)
 cues = st.lists(st.tuples(st.floats(0, 36_000), st.floats(0, 40), words), min_size=1, max_size=6)
 
 
@@ -340,7 +361,8 @@ def round_trip(tmp_path_factory, name, write, rows):
     path = tmp_path_factory.mktemp("trip") / name
     path.write_text(write([(start, start + length, text) for start, length, text in rows]), encoding="utf-8")
     expected = sorted(
-        [(round(start, 3), spoken(text)) for start, _, text in rows if spoken(text)], key=lambda row: row[0]
+        [(round(start, 3), spoken(text)) for start, _, text in rows if has_words(spoken(text))],
+        key=lambda row: row[0],
     )
     if not expected:
         with pytest.raises(InputError, match="no words"):

@@ -23,6 +23,9 @@ VIDEO = frozenset([
 
 #: Transcripts that may stand beside a recording in a folder, the preferred first.
 BESIDE_RECORDINGS = (".srt", ".vtt", ".json")
+#: What may stand between the name of a recording and the extension of its transcript, besides the recording's
+#: extension and the language: Zoom and players write these.
+_BESIDE_MARKS = ("transcript", "cc", "sdh", "hi")
 #: Transcripts that a folder without recordings is searched for.
 WITHOUT_RECORDINGS = (".srt", ".vtt")
 
@@ -44,7 +47,14 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def expand(paths: Sequence[Path], transcript: Path | None = None, *, no_asr: bool = False) -> Found:
+def expand(
+    paths: Sequence[Path],
+    transcript: Path | None = None,
+    *,
+    no_asr: bool = False,
+    language: str = "en",
+    strict: bool = False,
+) -> Found:
     """Name every conversation to analyse, folders opened.
 
     A missing file among several is left for the pipeline to list with the other failures.
@@ -52,12 +62,19 @@ def expand(paths: Sequence[Path], transcript: Path | None = None, *, no_asr: boo
     :param paths: files and folders.
     :param transcript: the transcript of the only recording, or None.
     :param no_asr: no words are used; transcripts have no place then.
+    :param language: of the speech; a transcript beside a recording may have it in its name.
+    :param strict: a transcript beside a recording is used even if it cannot be read, and stops it.
     :raises InputError: nothing to analyse, or options that contradict each other or the inputs.
     """
     transcripts: dict[Path, Path | None] = {}
     others: list[Path] = []
+    unread: list[str] = []
     for path in paths:
-        inside, rest = _open_folder(path, no_asr) if path.is_dir() else ({path: None}, [])
+        inside, rest = (
+            _open_folder(path, _Beside(no_asr, language, strict, unread))
+            if path.is_dir()
+            else ({path: None}, [])
+        )
         for file, beside in inside.items():
             transcripts.setdefault(file, beside)
         others += rest
@@ -65,10 +82,23 @@ def expand(paths: Sequence[Path], transcript: Path | None = None, *, no_asr: boo
     inputs = named_inputs((file, transcript or beside) for file, beside in transcripts.items())
     several = len(inputs) > 1 or any(path.is_dir() for path in paths)
     skipped = [file for file in others if file not in transcripts]
-    return Found(inputs, several, tuple(_notes(transcripts, skipped)))
+    return Found(inputs, several, tuple(_notes(transcripts, skipped, unread)))
 
 
-def _open_folder(folder: Path, no_asr: bool) -> tuple[dict[Path, Path | None], list[Path]]:
+@dataclass(frozen=True)
+class _Beside:
+    """How transcripts beside recordings are chosen.
+
+    :param unread: told of those that cannot be read.
+    """
+
+    no_asr: bool
+    language: str
+    strict: bool
+    unread: list[str]
+
+
+def _open_folder(folder: Path, beside: _Beside) -> tuple[dict[Path, Path | None], list[Path]]:
     """Sort the files of a folder.
 
     :return: each conversation with the transcript beside it, by name; and the files that are neither.
@@ -77,8 +107,8 @@ def _open_folder(folder: Path, no_asr: bool) -> tuple[dict[Path, Path | None], l
     recordings = [file for file in files if file.suffix.lower() in AUDIO | VIDEO]
     found: dict[Path, Path | None]
     if recordings:
-        beside = {} if no_asr else _transcripts(files)
-        found = {recording: beside.get(recording.stem) for recording in recordings}
+        words = [file for file in files if file.suffix.lower() in BESIDE_RECORDINGS]
+        found = {recording: _transcript(recording, words, beside) for recording in recordings}
     else:
         found = {
             file: None for file in files if file.suffix.lower() in WITHOUT_RECORDINGS and not _is_result(file)
@@ -92,16 +122,46 @@ def _open_folder(folder: Path, no_asr: bool) -> tuple[dict[Path, Path | None], l
     return found, [file for file in files if file not in used]
 
 
-def _transcripts(files: Sequence[Path]) -> dict[str, Path]:
-    """Find the preferred transcript of each stem."""
-    return {
-        file.stem: file
-        for extension in reversed(BESIDE_RECORDINGS)
+def _transcript(recording: Path, files: Sequence[Path], beside: _Beside) -> Path | None:
+    """Find the preferred transcript of a recording that can be read; None = there is none."""
+    if beside.no_asr:
+        return None
+    ranked = [
+        (BESIDE_RECORDINGS.index(file.suffix.lower()), rank, file)
         for file in files
-        if file.suffix.lower() == extension
-        and not _is_result(file)
-        and (extension != ".json" or _is_transcript(file))
-    }
+        if (rank := _rank(recording, file, beside.language)) is not None
+    ]
+    for _, _, file in sorted(ranked):
+        if _is_result(file):
+            continue
+        problem = None if beside.strict and file.suffix.lower() != ".json" else _problem(file)
+        if problem is None:
+            return file
+        if file.suffix.lower() != ".json":  # other JSON may be settings, or notes on the recording
+            beside.unread.append(f"{problem}; it gives no words to {recording.name}")
+    return None
+
+
+def _rank(recording: Path, file: Path, language: str) -> int | None:
+    """How well the name of a transcript fits a recording, 0 the best; None = it is not that of this one.
+
+    `call.srt`, `call.wav.srt` and `call.en.srt` all fit `call.wav`.
+    """
+    stem = file.stem
+    for rank, name in enumerate((recording.stem, recording.name)):
+        if stem == name:
+            return rank
+        if stem.startswith(f"{name}."):
+            marks = stem[len(name) + 1 :].lower().split(".")
+            if all(mark in _BESIDE_MARKS or _is_language(mark, language) for mark in marks):
+                return 2 + rank
+    return None
+
+
+def _is_language(mark: str, language: str) -> bool:
+    """Whether part of a name is a language's code, as `en`, `en-US`, or `eng` of ISO 639-2."""
+    main = re.split("[-_]", mark, maxsplit=1)[0]
+    return main == language.lower() or (language == "en" and main in ("eng", "english"))
 
 
 def _is_result(file: Path) -> bool:
@@ -114,25 +174,25 @@ def _is_result(file: Path) -> bool:
     return _RESULT_START.search(start) is not None
 
 
-def _is_transcript(file: Path) -> bool:
-    """Whether JSON is a transcript: it may as well be settings or notes on the recording."""
+def _problem(file: Path) -> str | None:
+    """Why a transcript cannot be read; None = it can."""
     # imported here, as it brings the audio decoder, which --help need not wait for
     from mister_e.transcription.transcripts import read_transcript
 
     try:
         read_transcript(file)
-    except InputError:
-        return False
-    return True
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _check(files: Sequence[Path], transcript: Path | None, no_asr: bool) -> None:
     """Refuse options that contradict each other or the inputs."""
-    from mister_e.transcription.transcripts import FORMATS
+    from mister_e.transcription.transcripts import is_transcript
 
     if len(files) == 1 and not files[0].exists():
         raise InputError(f"{files[0]}: no such file or folder")
-    texts = [file for file in files if file.suffix.lower() in FORMATS]
+    texts = [file for file in files if is_transcript(file)]
     if no_asr and transcript is not None:
         raise InputError("--no-asr uses the sound alone and --transcript gives words: leave one of them out")
     if no_asr and texts:
@@ -151,8 +211,11 @@ def _check(files: Sequence[Path], transcript: Path | None, no_asr: bool) -> None
         raise InputError(f"{transcript}: no such transcript")
 
 
-def _notes(transcripts: Mapping[Path, Path | None], skipped: Sequence[Path]) -> Iterator[str]:
-    """Say which files of folders were used as transcripts, and which were skipped."""
+def _notes(
+    transcripts: Mapping[Path, Path | None], skipped: Sequence[Path], unread: Sequence[str]
+) -> Iterator[str]:
+    """Say which files of folders were used as transcripts, which cannot be, and which were skipped."""
+    yield from unread
     beside = [file for file in transcripts.values() if file is not None]
     if beside:
         recordings = "1 recording" if len(beside) == 1 else f"{len(beside)} recordings"

@@ -35,6 +35,7 @@ def cut_turns(
     total: float | None = None,
     recording: Recording | None = None,
     origin: str | Path = "",
+    strict: bool = False,
     progress: Progress = silent,
     notes: list[str] | None = None,
 ) -> Iterator[Utterance]:
@@ -50,21 +51,21 @@ def cut_turns(
     :param total: seconds of the recording, for progress alone.
     :param recording: its header, to refuse cues beyond an exact length before the work, by name.
     :param origin: path of the transcript, to name it in errors.
+    :param strict: refuse a cue without times, or wholly beyond the recording; else it is left out.
     :param progress: told the seconds so far.
-    :param notes: told of cues that run beyond the end of the recording; their sound ends with it.
+    :param notes: told of cues that are left out, and of those that run beyond the end of the recording;
+        their sound ends with it.
     :return: the turns in the order of their starts, with samples and at most `LONGEST` long.
-    :raises InputError: a cue has no times, lies wholly beyond the recording, or names a channel
+    :raises InputError: no cue has times, most lie wholly beyond the recording, or one names a channel
         that the recording does not have.
     """
     names = _Names(f"{origin}: " if origin else "", recording.path if recording else "the recording")
-    for cue in cues:
-        if cue.start is None or cue.end is None:
-            raise InputError(
-                f"{names.transcript}{cue.id}: has no start and end; a transcript of a recording needs times"
-            )
-        if recording is not None and recording.exact and recording.duration is not None:
-            _check_within(cue, recording.duration, names)
-    return _cut_turns(blocks, _CueCutter(cues, names, [] if notes is None else notes), total, progress)
+    notes = [] if notes is None else notes
+    cues = _with_times(cues, names, notes, strict=strict)
+    if recording is not None and recording.exact and recording.duration is not None:
+        beyond = _beyond(cues, recording.duration, len(cues), names, notes, strict=strict)
+        cues = [cue for cue in cues if cue.id not in beyond]
+    return _cut_turns(blocks, _CueCutter(cues, names, notes, strict=strict), total, progress)
 
 
 def _cut_turns(
@@ -89,14 +90,49 @@ class _Names:
     recording: str
 
 
-def _check_within(cue: Utterance, length: float, names: _Names) -> None:
-    """Refuse a cue that starts after the end of the recording."""
-    assert cue.start is not None
-    if cue.start > length + _TOLERANCE_SECONDS:
+def _with_times(
+    cues: Sequence[Utterance], names: _Names, notes: list[str], *, strict: bool
+) -> Sequence[Utterance]:
+    """Cues that have times; the others are left out.
+
+    :raises InputError: none has, or one has none and that is refused.
+    """
+    timed = [cue for cue in cues if cue.start is not None and cue.end is not None]
+    lost = [cue.id for cue in cues if cue.start is None or cue.end is None]
+    if lost and (strict or not timed):
         raise InputError(
-            f"{names.transcript}{cue.id} starts at {cue.start:.2f} s, but {names.recording} ends at"
-            f" {length:.2f} s; is this the transcript of another recording?"
+            f"{names.transcript}{lost[0]}: has no start and end; a transcript of a recording needs times"
         )
+    if lost:
+        notes.append(f"{_shortened(lost)}: without start or end, left out")
+    return timed
+
+
+def _beyond(
+    cues: Sequence[Utterance], length: float, among: int, names: _Names, notes: list[str], *, strict: bool
+) -> set[str]:
+    """Ids of cues that start after the end of the recording, which are left out with a note.
+
+    :param length: seconds of the recording.
+    :param among: number of all cues.
+    :raises InputError: they are most of all, or one is refused.
+    """
+    beyond = [cue for cue in cues if cue.start is not None and cue.start > length + _TOLERANCE_SECONDS]
+    if beyond and (strict or 2 * len(beyond) > among):
+        raise InputError(
+            f"{names.transcript}{beyond[0].id} starts at {beyond[0].start:.2f} s, but {names.recording} ends"
+            f" at {length:.2f} s; is this the transcript of another recording?"
+        )
+    if beyond:
+        which = _shortened([f"{cue.id} at {cue.start:.2f} s" for cue in beyond])
+        notes.append(f"beyond the end of the recording at {length:.2f} s, left out: {which}")
+    return {cue.id for cue in beyond}
+
+
+def _shortened(ids: Sequence[str], most: int = 5) -> str:
+    """List ids, not too many."""
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(ids[:most]) + more
 
 
 @dataclass
@@ -122,7 +158,9 @@ class _OpenCue:
 class _CueCutter:
     """Keeps the sound that open cues need and gives each its samples as soon as they are there."""
 
-    def __init__(self, cues: Sequence[Utterance], names: _Names, notes: list[str]) -> None:
+    def __init__(
+        self, cues: Sequence[Utterance], names: _Names, notes: list[str], *, strict: bool = False
+    ) -> None:
         open_cues = [
             _OpenCue(order, cue, _sample_at(cue.start), _sample_at(cue.end), (cue.text or "").split())
             for order, cue in enumerate(cues)
@@ -137,6 +175,7 @@ class _CueCutter:
         self._first = 0
         self._names = names
         self._notes = notes
+        self._strict, self._count = strict, len(cues)
 
     @property
     def received(self) -> int:
@@ -156,10 +195,13 @@ class _CueCutter:
         yield from self._ready_before(min([needed, *(open_cue.begin for open_cue in self._upcoming[-1:])]))
 
     def finish(self) -> Iterator[Utterance]:
-        """End the recording: what runs beyond it is clipped, what lies beyond it is an error."""
+        """End the recording: what runs beyond it is clipped, what lies beyond it is left out."""
         length = self.received
-        for open_cue in reversed(self._upcoming):
-            _check_within(open_cue.cue, length / SAMPLE_RATE, self._names)
+        upcoming = [open_cue.cue for open_cue in reversed(self._upcoming)]
+        beyond = _beyond(
+            upcoming, length / SAMPLE_RATE, self._count, self._names, self._notes, strict=self._strict
+        )
+        self._upcoming = [open_cue for open_cue in self._upcoming if open_cue.cue.id not in beyond]
         for open_cue in self._open:
             self._note_loss(open_cue, length)
             open_cue.end = min(open_cue.end, length)

@@ -46,8 +46,8 @@ def analyze(
             metavar="INPUT",
             show_default=False,
             help="Recordings (any audio or video), folders of them (a transcript beside a recording"
-            " gives its words), or transcripts alone (srt, vtt, json, csv, tsv, txt)."
-            " Each file is one conversation. - is standard input.",
+            " gives its words), or transcripts alone (srt, vtt, ass, sbv, lrc, ttml, json, csv, tsv, txt,"
+            " TextGrid, eaf). Each file is one conversation. - is standard input.",
         ),
     ],
     transcript: Annotated[
@@ -72,6 +72,12 @@ def analyze(
         bool, typer.Option("--no-asr", help="Recognise no words; use the sound alone.")
     ] = False,
     language: Annotated[str, typer.Option(metavar="CODE", help="Language spoken, such as en.")] = "en",
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Refuse a transcript for one bad turn, which is else left out with a note."
+        ),
+    ] = False,
     form: Annotated[
         Format | None,
         typer.Option(
@@ -107,7 +113,8 @@ def analyze(
         if transcript in streams and transcript in inputs:
             raise InputError(f"{transcript}: is the recording and its transcript; give one of them as a file")
         words = streams.get(transcript, transcript) if transcript is not None else None
-        found = expand([streams.get(path, path) for path in inputs], words, no_asr=no_asr)
+        files = [streams.get(path, path) for path in inputs]
+        found = expand(files, words, no_asr=no_asr, language=language, strict=strict)
         outputs = choose(out or [], form, found)
         if embed_audio and not any(output.format == "html" for output in outputs):
             raise InputError("--embed-audio is for html: add -o NAME.html")
@@ -128,6 +135,7 @@ def analyze(
                     track=track,
                     asr=not no_asr,
                     language=language,
+                    strict=strict,
                     progress=numbered(progress, [given.files[0].name for given in found.inputs]),
                 ):
                     if not embed_audio:

@@ -1,0 +1,183 @@
+"""The words of turns: without who says them, and without what is heard but not said."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mister_e.transcription.encoding import without_lone_surrogates
+from mister_e.transcription.readers.rows import MOST_CHARACTERS, Faults, Row
+
+#: Names are at the beginning of a line, and no longer than this, in characters and in words.
+_LONGEST_NAME, _MOST_NAME_WORDS = 48, 5
+
+_SPACES = re.compile(r"\s+")
+# a dash or >> before another person's words
+_NEW_SPEAKER = re.compile(r"\s*(?:>{2,}|[-\u2013\u2014\u2022](?=\s)|[-\u2013\u2014](?=[^\W\d]))\s*")
+_TIME_OF_SPEAKER = re.compile(r"\s{0,3}[(\[]\d{1,2}(?::\d{2}){1,2}[)\]]")
+_LABEL = re.compile(
+    r"(?:spkr?|speaker|participant|agent|customer|caller|client|operator|interviewer|interviewee|patient|doctor"
+    r"|therapist|counsel+or|host|guest|man|woman|boy|girl|narrator|student|teacher|moderator|person|user|unknown)"
+    r"(?:[ _-]?(?:\d{1,3}|[A-Za-z]|speaker))?",
+    re.IGNORECASE,
+)
+_PARTICLES = frozenset(
+    {"de", "da", "van", "von", "der", "den", "di", "la", "le", "al", "bin", "el", "y", "of"}
+)
+
+# brackets before a colon may hold a name
+_BRACKETS = re.compile(r"\[[^\[\]]{0,80}\](?!\s{0,3}:)|【[^【】]{0,80}】")
+_ASIDE = re.compile(r"\(([^()]{1,60})\)|\*([^*]{1,60})\*|<([^<>]{1,30})>")
+_SOUND = re.compile(
+    r"\b(?:laugh|chuckl|giggl|sigh|gasp|groan|moan|sob|cry|cries|weep|whimper|cough|sneez|sniff|snort|snor|yawn"
+    r"|breath|inhal|exhal|pant|gulp|clears? throat|clearing throat|scream|shout|yell|whisper|mumbl|mutter|hum"
+    r"|applau|clap|cheer|whistl|music|sing|song|silence|paus|inaudible|unintelligible|indistinct|unclear"
+    r"|crosstalk|cross talk|noise|static|beep|ring|knock|door|phone|background|chatter|speak|foreign"
+    r"|unk\b|sil\b|spn\b|nsn\b"
+    r"|blank_audio|no speech)",
+    re.IGNORECASE,
+)
+_MOST_SOUND_WORDS = 5
+_NOTES = "♩♪♫♬♭♮♯🎵🎶🎼"
+_WITHOUT_NOTES = str.maketrans(dict.fromkeys(_NOTES, " "))
+_FOOTER = re.compile(
+    r"(?:transcri(?:bed|pt(?:ion)?)|subtitles?|subtitled|captions?|captioned|synced|sync)"
+    r"(?: and [a-z]{1,20})?(?: (?:created|corrected|provided|generated|made))? (?:by|from|with|on)\b"
+    r".{0,60}(?:https?://|www\.|\.(?:com|org|net|ai|io|tv)\b).{0,80}",
+    re.IGNORECASE,
+)
+
+
+def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
+    """Rows with the words that are said in them; those without words are left out.
+
+    Names at the beginning of lines, as "Mara Quill:", "spk_0:", "MAN:", ">>", and what no voice says,
+    as "♪", "[applause]", "(sighs)", are dropped. A single capitalised word before a colon is a name if
+    it stands there again, or where most lines have one.
+
+    :param rows: in their order.
+    :param faults: told of rows that hold something, but no words, and of lone surrogates.
+    """
+    rows = [row for row in rows if _is_short(row, faults)]
+    lines = [() if row.verbatim else tuple(_said(row.text).split("\n")) for row in rows]
+    names = _names([line for of_row in lines for line in of_row])
+    kept, mute, halves = [], [], []
+    for row, of_row in zip(rows, lines, strict=True):
+        text = row.text if row.verbatim else "\n".join(_without_name(line, names) for line in of_row)
+        whole = without_lone_surrogates(text)
+        if whole != text:
+            halves.append(row.where)
+        whole = _SPACES.sub(" ", whole).strip()
+        if has_words(whole):
+            name = row.id if row.id is None else without_lone_surrogates(row.id)
+            kept.append(replace(row, text=whole, id=name))
+        elif row.text.strip():
+            mute.append(row.where)
+    if halves:
+        faults.remark(f"half a character (a lone surrogate) was replaced by � in {_listed(halves)}")
+    if mute:
+        turns = "1 turn without words was" if len(mute) == 1 else f"{len(mute)} turns without words were"
+        faults.remark(f"{turns} left out (marks, music, sounds, names): {_listed(mute)}")
+    return kept
+
+
+def _is_short(row: Row, faults: Faults) -> bool:
+    """Whether a row is not too long to be a turn; one that is costs itself."""
+    if len(row.text) <= MOST_CHARACTERS:
+        return True
+    reason = f"has {len(row.text)} characters, a turn has at most {MOST_CHARACTERS}; cut it into turns"
+    faults.leave_out(row.where, reason)
+    return False
+
+
+def has_words(text: str) -> bool:
+    """Whether a text says anything: letters, digits, or a sign such as an emoji; not marks alone."""
+    return any(
+        (category := unicodedata.category(character))[0] in "LN"
+        or (category == "So" and character not in _NOTES and character != "\ufffd")
+        for character in text
+    )
+
+
+def _listed(places: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(places) - most} more" if len(places) > most else ""
+    return ", ".join(places[:most]) + more
+
+
+def _head(line: str) -> tuple[str, int] | None:
+    """What stands before a colon as after a name, and where the words begin; None = no such colon."""
+    if ":" not in line[: 3 * _LONGEST_NAME]:
+        return None
+    place = _beginning(line)
+    start = line[place : place + 2 * _LONGEST_NAME]
+    time = _TIME_OF_SPEAKER.search(start)
+    before = start[: time.start()] if time and ":" not in start[: time.start()] else start.partition(":")[0]
+    rest = start[time.end() :] if time and len(before) == time.start() else start[len(before) :]
+    if not rest.startswith(":") or not (len(rest) == 1 or rest[1].isspace()):
+        return None
+    name = " ".join(before.strip().removeprefix("[").removesuffix("]").split())
+    if (
+        not name
+        or len(name) > _LONGEST_NAME
+        or len(name.split()) > _MOST_NAME_WORDS
+        or set(name) & set(',;!?"')
+    ):
+        return None
+    return name, place + len(start) - len(rest) + 1
+
+
+def _names(lines: Sequence[str]) -> frozenset[str]:
+    """Which beginnings of the lines are names of speakers."""
+    heads = Counter(head[0] for line in lines if (head := _head(line)))
+    said = sum(1 for line in lines if line and not line.isspace())
+    most = sum(heads.values()) >= max(2, said / 2)
+    return frozenset(
+        name
+        for name, count in heads.items()
+        if _LABEL.fullmatch(name)
+        or (_is_capitalised(name) and (" " in name or name.isupper() or count > 1 or most))
+        or (most and count > 1)
+    )
+
+
+def _is_capitalised(name: str) -> bool:
+    """Whether every word begins like that of a name."""
+    words = [word.strip("()[]'\u2019.") for word in name.split() if word not in _PARTICLES]
+    first = words[:1] and words[0][:1].isupper()
+    return (
+        bool(first)
+        and len(name) > 1
+        and all(word[:1].isupper() or word.isdecimal() for word in words if word)
+    )
+
+
+def _without_name(line: str, names: frozenset[str]) -> str:
+    """A line without the name or the mark of who says it."""
+    head = _head(line)
+    if head and head[0] in names:
+        return line[head[1] :]
+    return line[_beginning(line) :]
+
+
+def _beginning(line: str) -> int:
+    """Where a line begins after blanks and the mark of another person's words."""
+    mark = _NEW_SPEAKER.match(line)
+    return mark.end() if mark else len(line) - len(line.lstrip())
+
+
+def _said(text: str) -> str:
+    """A text without what is heard but not said."""
+    if _FOOTER.fullmatch(text.strip()[:200]):
+        return ""
+    text = _BRACKETS.sub(" ", text.translate(_WITHOUT_NOTES) if set(text) & set(_NOTES) else text)
+    return _ASIDE.sub(lambda aside: " " if _is_sound(aside[1] or aside[2] or aside[3]) else aside[0], text)
+
+
+def _is_sound(aside: str) -> bool:
+    """Whether words in brackets tell a sound, and are not said themselves."""
+    letters = [character for character in aside if character.isalpha()]
+    capitals = len(letters) > 2 and all(character.isupper() for character in letters)
+    return len(aside.split()) <= _MOST_SOUND_WORDS and (capitals or _SOUND.search(aside) is not None)
