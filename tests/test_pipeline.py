@@ -239,3 +239,21 @@ def test_a_gpu_gives_the_same(analysed):
     on_gpu = Pipeline.from_pretrained("mini", device="cuda")(RECORDING)
     for one, other in zip(analysed, on_gpu, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-3)
+
+
+def test_samples_are_analysed_as_their_file(pipeline):
+    samples = read_clip(RECORDING, 0.0, 20.0, None)
+    (found,) = pipeline((samples, 16_000), asr=False).conversations
+    assert (found.id, found.source) == ("recording", None)
+    assert found.duration == pytest.approx(20)
+    (file,) = pipeline(RECORDING, asr=False).conversations
+    early = [turn for turn in file if turn.end < 18]
+    assert [(turn.start, turn.end) for turn in found][: len(early)] == [(t.start, t.end) for t in early]
+    both = pipeline([(samples[:80_000], 16_000), (np.stack([samples, samples]), 16_000)], asr=False)
+    assert [one.id for one in both.conversations] == ["recording", "recording-2"]
+
+
+@pytest.mark.parametrize("given", [b"RIFF", np.zeros(16_000), 7, None, [np.zeros(9)], (np.zeros(9), "rate")])
+def test_what_is_no_input_is_a_type_error(pipeline, given):
+    with pytest.raises(TypeError, match=r"expected a path, a Conversation, or \(samples, sample rate\)"):
+        pipeline(given)

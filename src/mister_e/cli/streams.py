@@ -28,7 +28,7 @@ def as_files(paths: Sequence[Path]) -> Iterator[Mapping[Path, Path]]:
     """Read those of some paths that are streams into files, which are there as long as the context.
 
     :param paths: `-` is standard input.
-    :return: path of a stream to its file.
+    :return: path of a stream to its file; errors that name the file name the stream instead.
     :raises InputError: nothing comes, or too much, or a device is named.
     """
     streams = [path for path in dict.fromkeys(paths) if _is_stream(path)]
@@ -43,7 +43,13 @@ def as_files(paths: Sequence[Path]) -> Iterator[Mapping[Path, Path]]:
             target.parent.mkdir()
             (_read_stdin if path == STDIN else _read_pipe)(path, target)
             files[path] = _named_by_content(target)
-        yield files
+        try:
+            yield files
+        except InputError as error:
+            message = str(error)
+            for path, file in files.items():
+                message = message.replace(str(file), str(path))
+            raise InputError(message) from error
 
 
 def _is_stream(path: Path) -> bool:
