@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from mister_e.audio.container import opened, sound_track
-from mister_e.audio.format import SAMPLE_RATE
+from mister_e.audio.format import MAX_RATE, MIN_RATE, SAMPLE_RATE
 from mister_e.audio.headers import length_note
 from mister_e.audio.resampling import (
     OPPOSITE_NOTE,
@@ -35,6 +35,8 @@ _MIN_GAP, _MAX_GAP = 0.1, 3600.0
 
 #: Seconds decoded before the wanted start: after a seek a decoder needs some frames until it is exact.
 _PREROLL = 1.0
+
+_UNCONVERTED = "some sound of a kind that does not exist was left out; the file is damaged"
 
 #: A track without any sample of this amplitude is silent: the last bit of 16.
 _SILENCE = 2**-15
@@ -220,6 +222,9 @@ def _sound(
     position = start  # the second up to which sound was yielded
     faults: set[str] = set()
     for frame in _frames(container, stream, notes):
+        if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
+            faults.add(_UNCONVERTED)
+            continue
         if as_floats is None or shape != (frame.format.name, frame.layout.name, frame.sample_rate):
             # the first frame, or a track whose format changes midway
             if resampler is not None:
@@ -229,7 +234,11 @@ def _sound(
             resampler = new_resampler(width)
         assert resampler is not None
         gap = 0.0 if frame.time is None else frame.time - origin - position
-        samples = repaired(to_floats(as_floats, frame), width, mixer, faults)
+        try:
+            samples = repaired(to_floats(as_floats, frame), width, mixer, faults)
+        except av.FFmpegError:
+            faults.add(_UNCONVERTED)
+            continue
         if gap < 0 and position == start:
             samples = samples[:, min(round(-gap * rate), samples.shape[1]) :]
             if samples.shape[1] == 0:
@@ -258,6 +267,9 @@ def _frames(container: InputContainer, stream: AudioStream, notes: list[str]) ->
             packet = next(packets)
         except StopIteration:
             break
+        except IndexError:  # a packet of a track that began midway
+            packets = container.demux(stream)
+            continue
         except (av.FFmpegError, OSError) as error:
             notes.append(f"reading stopped at a damaged place ({error.strerror})")
             break
