@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Sound(NamedTuple):
-    """Sound in memory, see `mister_e.audio.arrays.array_blocks`.
+    """Sound in memory, see `mister_e.audio.resampling.array_blocks`.
 
     :param samples: `[N]`, `[C, N]` or `[N, C]`.
     :param rate: Hz.

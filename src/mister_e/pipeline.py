@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
-from mister_e.audio.arrays import array_blocks
-from mister_e.audio.decode import Channels, Recording
-from mister_e.audio.resampling import Samples
+from mister_e.audio.decode import Recording
+from mister_e.audio.format import Channels
+from mister_e.audio.resampling import Samples, array_blocks
 from mister_e.audio.sandbox import blocks, probe
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance, has_words
@@ -125,8 +125,8 @@ class Pipeline:
         """Analyse one input or several; each is one conversation.
 
         :param inputs: recordings, transcripts (words alone) or conversations; sound in memory is
-            `(samples, rate)`, see `mister_e.audio.arrays.array_blocks`. Of several, one that cannot be read
-            does not stop the rest: it is listed in `errors`.
+            `(samples, rate)`, see `mister_e.audio.resampling.array_blocks`. Of several, one that cannot be
+            read does not stop the rest: it is listed in `errors`.
         :param transcript: words and times of the one recording; nothing is recognised then, and
             `asr` and `language` have no say.
         :param channels: `mix` takes the mean of all channels, `split` cuts each into turns by itself.

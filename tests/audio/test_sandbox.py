@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sound import tone, write
 
-from mister_e.audio import decode, limits, sandbox
+from mister_e.audio import decode, sandbox
+from mister_e.audio.sandbox import limits
 from mister_e.errors import InputError
 
 
@@ -105,7 +106,7 @@ def test_memory_and_time_are_limited(tmp_path):
     import subprocess
 
     program = (
-        "from mister_e.audio.limits import limit_process, cpu_seconds; import resource\n"
+        "from mister_e.audio.sandbox.limits import limit_process, cpu_seconds; import resource\n"
         "limit_process(0)\n"
         "soft = resource.getrlimit(resource.RLIMIT_CPU)[0]\n"
         "assert soft <= cpu_seconds(0) + 10, soft\n"

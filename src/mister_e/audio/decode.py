@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import av
 import numpy as np
@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from mister_e.audio.container import opened, sound_track
-from mister_e.audio.format import MAX_RATE, MIN_RATE, SAMPLE_RATE
+from mister_e.audio.format import MAX_RATE, MIN_RATE, SAMPLE_RATE, Channels
 from mister_e.audio.headers import length_note
 from mister_e.audio.resampling import (
     OPPOSITE_NOTE,
@@ -26,8 +26,6 @@ from mister_e.audio.resampling import (
     to_frame,
 )
 from mister_e.errors import InputError
-
-Channels = Literal["mix", "split"]
 
 #: A frame that starts so much later (s) than the one before ended follows a gap, which is filled with
 #: silence. A shorter gap is the rounding of timestamps, a longer one a broken timestamp.

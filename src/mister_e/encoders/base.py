@@ -75,7 +75,8 @@ class UtteranceEncoder(nn.Module, ABC):
 
         :param conversations: their turns are numbered through, from 0.
         :return: each turn that has this modality is in `turns` of exactly one example; a turn whose
-            modality is missing is in none.
+            modality is missing is in none. An encoder that is `recording_relative` makes one example of all
+            turns of a conversation.
         """
 
     @abstractmethod

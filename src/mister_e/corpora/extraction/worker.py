@@ -17,8 +17,8 @@ import numpy as np
 
 from mister_e.audio.decode import blocks, read_clip
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.audio.limits import file_size, limit_process
 from mister_e.audio.resampling import Samples
+from mister_e.audio.sandbox.limits import file_size, limit_process
 from mister_e.errors import InputError
 from mister_e.files import replacing
 

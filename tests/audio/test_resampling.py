@@ -7,7 +7,7 @@ import pytest
 from sound import frequency, tone, write
 
 from mister_e.audio import blocks
-from mister_e.audio.arrays import array_blocks
+from mister_e.audio.resampling import array_blocks
 from mister_e.errors import InputError
 
 

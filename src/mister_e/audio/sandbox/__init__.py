@@ -20,9 +20,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from mister_e.audio.decode import Channels, Recording
-from mister_e.audio.limits import file_size, wall_seconds
+from mister_e.audio.decode import Recording
+from mister_e.audio.format import Channels
 from mister_e.audio.resampling import Samples
+from mister_e.audio.sandbox.limits import file_size, wall_seconds
 from mister_e.errors import InputError, MisterEError
 
 #: Processes that wait for the next recording, at most.
@@ -102,7 +103,7 @@ class _Worker:
 
     def __init__(self) -> None:
         # not where the user stands, whose files would be taken for modules
-        command = [sys.executable, "-P", "-m", "mister_e.audio.worker"]
+        command = [sys.executable, "-P", "-m", "mister_e.audio.sandbox.worker"]
         self.owner = os.getpid()
         self.process = subprocess.Popen(  # noqa: S603  (our own module)
             command,
@@ -126,7 +127,7 @@ class _Worker:
             if not self.process.stdout.readline():
                 self.end()
                 raise MisterEError(
-                    "the decoder does not start; `python -m mister_e.audio.worker < /dev/null` shows why"
+                    "the decoder does not start: python -m mister_e.audio.sandbox.worker shows why"
                 )
             self._loaded = True
         self._seconds = self._limit = seconds

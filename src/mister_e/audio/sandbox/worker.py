@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from mister_e.audio.decode import blocks, probe, read_clip
-from mister_e.audio.limits import file_size, limit_process
 from mister_e.audio.resampling import Samples
+from mister_e.audio.sandbox.limits import file_size, limit_process
 from mister_e.errors import InputError
 
 
