@@ -158,3 +158,22 @@ def test_a_folder_without_manifest_is_told(tmp_path):
     done = run(tmp_path, tmp_path.parent / "corpus-of-nothing")
     assert done.exit_code == 2
     assert "manifest.csv: missing" in done.stderr
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("out", ["concat:out", "tcp:127.0.0.1:9"])
+def test_names_that_look_like_addresses_are_names(tmp_path, monkeypatch, out):
+    folder = write_clips(tmp_path / "acted", ACTED)
+    manifest = folder / "manifest.csv"
+    text = manifest.read_text(encoding="utf-8")
+    for number, path in enumerate(sorted(folder.glob("*.wav"))):
+        name = f"10:{number:02}.wav"
+        text = text.replace(path.name, name)
+        path.rename(folder / name)
+    manifest.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    done = run(folder, out, "--audio", "flac", "--jobs", 1)
+    assert done.exit_code == 0, done.output
+    (turn, *_) = next(iter(Corpus.load(out).conversations("train")))
+    assert turn.audio.source.endswith(".flac")
+    assert len(turn.audio.load()) > 0

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -260,7 +260,7 @@ def _row(cells: Mapping[str, str], line: int, folder: Path) -> LabelledClip:
     if not file:
         raise InputError(f"{where}: file is empty; fill it, or take the row out")
     parts = re.split(r"[/\\]", file)
-    if Path(file).is_absolute() or not parts[0] or ".." in parts or ":" in parts[0]:
+    if Path(file).is_absolute() or not parts[0] or ".." in parts or PureWindowsPath(file).drive:
         raise InputError(f"{where}: file {file!r} leaves the folder; give a path inside {folder}")
     there = file_inside(folder, file)
     if there is None:

@@ -102,7 +102,7 @@ def _write_wav(path: Path, pieces: Iterable[Samples]) -> None:
 
 def _write_flac(path: Path, pieces: Iterable[Samples]) -> None:
     """Write 16-bit mono FLAC."""
-    with av.open(str(path), "w", format="flac") as out:
+    with path.open("wb") as file, av.open(file, "w", format="flac") as out:
         stream = out.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
         assert isinstance(stream, av.AudioStream)
         for piece in pieces:
