@@ -68,6 +68,55 @@ def test_the_transcript_beside_a_recording_gives_its_words(tmp_path):
     assert files(without) == files(found)
 
 
+@pytest.mark.parametrize(
+    ("names", "used"),
+    [
+        (["call.wav.srt"], "call.wav.srt"),
+        (["call.en.srt"], "call.en.srt"),
+        (["call.en-US.vtt"], "call.en-US.vtt"),
+        (["call.wav.en.srt"], "call.wav.en.srt"),
+        (["call.transcript.vtt"], "call.transcript.vtt"),
+        (["call.en.srt", "call.wav.srt", "call.srt"], "call.srt"),
+        (["call.en.srt", "call.wav.srt"], "call.wav.srt"),
+        (["call.en.srt", "call.vtt"], "call.en.srt"),
+        (["call.de.srt"], None),
+        (["call.mp3.srt"], None),
+        (["call.en.forced.srt"], None),
+        (["caller.srt"], None),
+    ],
+)
+def test_other_names_of_the_transcript_of_a_recording(tmp_path, names, used):
+    touch(tmp_path, "call.wav")
+    for name in names:
+        (tmp_path / name).write_text(SRT.format("Hello."))
+    (given,) = expand([tmp_path]).inputs
+    assert (given.transcript and given.transcript.name) == used
+    if used is None and names == ["call.de.srt"]:
+        (german,) = expand([tmp_path], language="de").inputs
+        assert german.transcript.name == "call.de.srt"
+
+
+def test_a_transcript_of_one_extension_is_not_that_of_the_other_recording(tmp_path):
+    touch(tmp_path, "call.mp4", "call.wav")
+    (tmp_path / "call.wav.srt").write_text(SRT.format("Hello."))
+    assert [given.transcript is None for given in expand([tmp_path]).inputs] == [True, False]
+
+
+def test_a_transcript_that_cannot_be_read_does_not_stop_its_recording(tmp_path):
+    touch(tmp_path, "a.wav", "a.srt", "b.wav")
+    (tmp_path / "b.srt").write_bytes(b"\0")
+    (tmp_path / "b.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nHello.\n")
+    found = expand([tmp_path])
+    assert [given.transcript and given.transcript.name for given in found.inputs] == [None, "b.vtt"]
+    assert found.notes[:2] == (
+        f"{tmp_path / 'a.srt'}: holds no words; expected at least one turn with text;"
+        " the words of a.wav come from elsewhere",
+        f"{tmp_path / 'b.srt'}: is not text; expected a transcript; the words of b.wav come from elsewhere",
+    )
+    strict = expand([tmp_path], strict=True)
+    assert [given.transcript.name for given in strict.inputs] == ["a.srt", "b.srt"]
+
+
 def test_what_mister_e_wrote_and_other_json_are_no_words(tmp_path):
     touch(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
     (tmp_path / "a.json").write_text('{\n  "mister_e": "0.1.0", "conversations": []}')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import time
 
 import pytest
 
@@ -52,6 +54,11 @@ def layouts():
     ]
 
 
+GRID = (
+    'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n7\n<exists>\n1\n"IntervalTier"\n"A"\n0\n7\n3\n'
+)
+
+
 def seeds():
     """A small file of every format and layout."""
     events = "\n".join(
@@ -78,8 +85,7 @@ def seeds():
         "a.csv": "start,end,text\n" + "".join(f'{s},{e},"{t}"\n' for s, e, t in CUES),
         "a.tsv": "start\tend\ttext\n" + "".join(f"{s * 1000:.0f}\t{e * 1000:.0f}\t{t}\n" for s, e, t in CUES),
         "a.txt": "Mara Quill  0:00\nI paid.\n\n[00:00:03] spk_1: No. [applause]\n♪ la ♪\n",
-        "a.TextGrid": 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n7\n<exists>\n1\n'
-        f'"IntervalTier"\n"A"\n0\n7\n3\n{intervals}',
+        "a.TextGrid": GRID + intervals,
         "a.eaf": f"<ANNOTATION_DOCUMENT><TIME_ORDER>{slots}</TIME_ORDER>"
         f'<TIER TIER_ID="A">{notes}</TIER></ANNOTATION_DOCUMENT>',
         "a.ttml": '<tt xmlns="http://www.w3.org/ns/ttml"><body><div>'
@@ -167,3 +173,31 @@ def test_mutated_transcripts_give_turns_or_one_line(tmp_path, name, strict):
 
 def has_lone_surrogate(text):
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+TIMED = "00:00:01,000 --> 00:00:02,000\n"
+LONG = {"a.srt": TIMED, "a.vtt": f"WEBVTT\n\n{TIMED}", "a.txt": "", "a.lrc": "[00:01.00]", "a.TextGrid": GRID}
+LONG |= {
+    "a.ass": "[Events]\nDialogue: 0,0:00:01.00,0:00:02.00,,,0,0,0,,",
+    "a.tsv": "start\tend\ttext\n0\t9000\t",
+}
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "{\\", "-", "-->", "1", "1:", ":", " ", "&#9", "<v ", "[a", "(a", "*a", '"', "\n"]
+)
+def test_time_grows_no_faster_than_the_file(tmp_path, unit):
+    def seconds(name, size):
+        path = tmp_path / name
+        path.write_text(LONG[name] + unit * (size // len(unit)), encoding="utf-8")
+        times = []
+        for _ in range(2):
+            start = time.process_time()
+            with contextlib.suppress(InputError):
+                read_transcript(path)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    for name in LONG:
+        # eight times the file: 64 times the time where that is quadratic
+        assert seconds(name, 80_000) < 30 * max(seconds(name, 10_000), 0.003), name

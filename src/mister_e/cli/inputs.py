@@ -138,7 +138,7 @@ def _transcript(recording: Path, files: Sequence[Path], beside: _Beside) -> Path
         if problem is None:
             return file
         if file.suffix.lower() != ".json":  # other JSON may be settings, or notes on the recording
-            beside.unread.append(f"{problem}; it gives no words to {recording.name}")
+            beside.unread.append(f"{problem}; the words of {recording.name} come from elsewhere")
     return None
 
 

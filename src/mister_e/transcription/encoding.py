@@ -42,6 +42,8 @@ def read_text(path: Path, faults: Faults) -> str:
         raise InputError(f"cannot be read ({error}); check the path of the transcript") from error
     if len(data) > MOST_BYTES:
         raise InputError(f"is larger than {MOST_BYTES >> 20} MB; cut the transcript into parts")
+    if data.startswith(b"ooBinaryFile"):
+        raise InputError("is a binary file of Praat; save it as text")
     text = _decoded(data, faults)
     if "\0" in text:
         raise InputError("is not text; expected a transcript")
@@ -61,9 +63,13 @@ def _decoded(data: bytes, faults: Faults) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace").removeprefix("\ufeff")
-    start = data[:64]
-    for unmarked, encoding in ((start[1::2], "utf-16-le"), (start[0::2], "utf-16-be")):
-        if len(start) >= 4 and not any(unmarked) and any(start):
+    start = data[:400]
+    for high, low, encoding in (
+        (start[1::2], start[::2], "utf-16-le"),
+        (start[::2], start[1::2], "utf-16-be"),
+    ):
+        # letters of Europe have a high byte of 0, and never a low one
+        if low and high.count(0) > len(high) / 2 and not low.count(0):
             return data.decode(encoding, errors="replace")
     try:
         return data.decode("utf-8-sig")

@@ -29,8 +29,8 @@ def read_transcript(
     The format follows from the extension (`FORMATS`), else from the content. JSON is one of: an
     analysis or a conversation of this package (`utterances`; a field that these do not have is an
     error); a list of `{"start", "end", "text"}`, bare or under `segments` as speech recognisers write
-    it; or what whisper.cpp, Hugging Face, Amazon Transcribe, AssemblyAI, Deepgram, Rev, Azure or
-    Speechmatics write. CSV has a header with `text` and, if known, `start`, `end`, `id`, `channel`;
+    it; or what whisper.cpp, Hugging Face, Amazon Transcribe, AssemblyAI, Deepgram, Rev, Azure,
+    Google or Speechmatics write. CSV has a header with `text` and, if known, `start`, `end`, `id`, `channel`;
     other columns are ignored. Plain text is one turn a line.
 
     Names of speakers are dropped on purpose, as is what no voice says ("♪", "[applause]"). Turns

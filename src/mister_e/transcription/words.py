@@ -36,7 +36,7 @@ _SOUND = re.compile(
     r"|breath|inhal|exhal|pant|gulp|clears? throat|clearing throat|scream|shout|yell|whisper|mumbl|mutter|hum"
     r"|applau|clap|cheer|whistl|music|sing|song|silence|paus|inaudible|unintelligible|indistinct|unclear"
     r"|crosstalk|cross talk|noise|static|beep|ring|knock|door|phone|background|chatter|speak|foreign"
-    r"|unk\b|sil\b|spn\b|nsn\b"
+    r"|unk\b|sil\b|spn\b|nsn\b|media omitted"
     r"|blank_audio|no speech)",
     re.IGNORECASE,
 )

@@ -12,7 +12,7 @@ from mister_e.transcription.readers.rows import Faults, Row
 _TIME = re.compile(r"\s*\[(\d{1,4}):(\d{1,2}(?:[.:]\d{1,3})?)\]")
 _INNER = re.compile(r"<\d{1,4}:\d{1,2}(?:[.:]\d{1,3})?>")
 _HEAD = re.compile(r"\s*\[[A-Za-z#]{1,20}:[^\]\n]*\]\s*")
-_OFFSET = re.compile(r"^\s*\[offset:\s*([+-]?\d{1,7})\s*\]", re.IGNORECASE | re.MULTILINE)
+_OFFSET = re.compile(r"^[ \t]*\[offset:[ \t]*([+-]?\d{1,7})[ \t]*\]", re.IGNORECASE | re.MULTILINE)
 #: What a line without a successor lasts, in seconds.
 _LAST_SECONDS = 5.0
 

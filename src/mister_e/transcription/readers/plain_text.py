@@ -27,9 +27,11 @@ def read_plain_text(text: str) -> Iterator[Row]:
     """Read plain text.
 
     :param text: the file, lines ending in a newline.
-    :return: a row a line, also of those without words; no row of a line that names a speaker and a time.
+    :return: a row a line with words; none of a line that names a speaker and a time.
     """
     for number, line in enumerate(text.split("\n"), start=1):
+        if not line or line.isspace():
+            continue
         start = line[:200].strip()
         if len(line) < 200 and any(head.fullmatch(start) for head in _HEADS):
             continue

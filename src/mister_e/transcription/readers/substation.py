@@ -49,7 +49,7 @@ def _event(where: str, line: str, fields: list[str], faults: Faults) -> Row | No
         faults.leave_out(where, f"has {len(event)} fields, expected {', '.join(fields)}")
         return None
     try:
-        start, end = seconds(event["start"]), seconds(event["end"])
+        start, end = seconds(event["start"].strip()), seconds(event["end"].strip())
     except InputError as error:
         faults.leave_out(where, str(error))
         return None

@@ -81,6 +81,8 @@ def read_textgrid(text: str, faults: Faults) -> Iterator[Row]:
 
 def _tiers(text: str, faults: Faults) -> Iterator[tuple[str, list[Row]]]:
     """Each tier of intervals with its name."""
+    if not looks_like_textgrid(text):
+        raise InputError("is no TextGrid as Praat saves it as text or short text; save it so")
     tokens = _Tokens(_TOKEN.finditer(text))
     for _ in range(2):
         tokens.text()  # the kinds of file and of object

@@ -69,6 +69,8 @@ def _parsed(text: str) -> Element:
         return builder.close()
     except expat.ExpatError as error:
         raise InputError(f"line {error.lineno}: not XML ({expat.ErrorString(error.code)})") from error
+    except InputError:
+        raise
     except (AssertionError, ValueError) as error:
         raise InputError(f"not XML ({error})") from error
 

@@ -65,6 +65,12 @@ def _whisper_cpp(data: Any, faults: Faults) -> Iterator[Row]:
     return checked(data["transcription"], "segment", read, faults)
 
 
+def _whole(data: Any, faults: Faults) -> Iterator[Row]:
+    """Words without any turns, OpenAI's shortest answer."""
+    faults.remark("it holds a text without turns, which is taken as one; ask for segments to get times")
+    yield Row("text", data["text"])
+
+
 def _has(field: str) -> Callable[[Any], bool]:
     return lambda data: isinstance(data, dict) and isinstance(data.get(field), list)
 
@@ -74,4 +80,5 @@ LAYOUTS = (
     (lambda data: isinstance(data, list) or (isinstance(data, dict) and "segments" in data), _segments),
     (_has("chunks"), _chunks),
     (_has("transcription"), _whisper_cpp),
+    (lambda data: isinstance(data, dict) and isinstance(data.get("text"), str), _whole),
 )

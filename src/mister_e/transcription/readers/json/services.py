@@ -50,8 +50,12 @@ def _amazon(data: Any, faults: Faults) -> Iterator[Row]:
     if isinstance(channels, list) and channels and all(isinstance(channel, dict) for channel in channels):
         for number, channel in enumerate(channels):
             yield from turns_of(_items(channel.get("items"), faults), channel=number)
+    elif results.get("items"):
+        yield from turns_of(_items(results["items"], faults))
     else:
-        yield from turns_of(_items(results.get("items"), faults))
+        yield from checked(
+            results.get("transcripts"), "transcript", _row("transcript", "start", "end"), faults
+        )
 
 
 def _items(items: Any, faults: Faults) -> list[Word]:
@@ -155,6 +159,31 @@ def _azure(data: Any, faults: Faults) -> Iterator[Row]:
     return checked(data["recognizedPhrases"], "phrase", read, faults)
 
 
+def _google(data: Any, faults: Faults) -> Iterator[Row]:
+    """Google's speech-to-text: a result is a turn; its times, as `1.300s`, stand with its words."""
+
+    def time(words: Any, name: str) -> float | None:
+        value = words.get(name) if isinstance(words, dict) else None
+        return time_of(value.removesuffix("s") if isinstance(value, str) else value, name)
+
+    def read(result: dict[str, Any], where: str) -> Row | None:
+        alternatives = result.get("alternatives")
+        best = alternatives[0] if isinstance(alternatives, list) and alternatives else None
+        if not isinstance(best, dict) or "transcript" not in best:
+            return None  # words of all, once more with their speakers
+        words = best.get("words")
+        first, last = (words[0], words[-1]) if isinstance(words, list) and words else (None, None)
+        end = time(last, "endTime")
+        return Row(
+            where,
+            text_of(best, "transcript"),
+            time(first, "startTime"),
+            time(result, "resultEndTime") if end is None else end,
+        )
+
+    return checked(data["results"], "result", read, faults)
+
+
 def _results(data: Any) -> Any:
     """Field `results` of an object."""
     return data.get("results") if isinstance(data, dict) else None
@@ -172,7 +201,9 @@ def _is_assembly(data: Any) -> bool:
 
 def _is_amazon(data: Any) -> bool:
     results = _results(data)
-    return isinstance(results, dict) and bool(results.keys() & {"audio_segments", "items", "channel_labels"})
+    return isinstance(results, dict) and bool(
+        results.keys() & {"audio_segments", "items", "channel_labels", "transcripts"}
+    )
 
 
 def _is_deepgram(data: Any) -> bool:
@@ -184,6 +215,13 @@ def _is_speechmatics(data: Any) -> bool:
     results = _results(data)
     return isinstance(results, list) and any(
         isinstance(item, dict) and "start_time" in item for item in results
+    )
+
+
+def _is_google(data: Any) -> bool:
+    results = _results(data)
+    return isinstance(results, list) and any(
+        isinstance(item, dict) and "alternatives" in item for item in results
     )
 
 
@@ -199,5 +237,6 @@ LAYOUTS = (
     (_is_deepgram, _deepgram),
     (_is_amazon, _amazon),
     (_is_speechmatics, lambda data, faults: turns_of(_items(data["results"], faults))),
+    (_is_google, _google),
     (_is_assembly, _assembly),
 )

@@ -38,5 +38,5 @@ def with_times(rows: Sequence[Row], faults: Faults) -> Iterator[Row]:
         yield replace(row, start=start, end=end)
         before = max(start, end)
     if count:
-        turns = "1 turn has" if count == 1 else f"{count} turns have"
-        faults.remark(f"{turns} no start or no end (first: {first}), and stand between their neighbours")
+        turns = "1 turn" if count == 1 else f"{count} turns"
+        faults.remark(f"{turns} without start or end (first: {first}): placed between the neighbours")

@@ -1,0 +1,82 @@
+"""Tables and plain text that other programs write."""
+
+from __future__ import annotations
+
+import pytest
+
+from mister_e.errors import InputError
+from mister_e.transcription import read_transcript
+
+
+def read(tmp_path, name, content, notes=None, encoding="utf-8"):
+    path = tmp_path / name
+    path.write_bytes(content.encode(encoding))
+    return [(turn.text, turn.start, turn.end) for turn in read_transcript(path, notes=notes)]
+
+
+def test_whispers_table_has_milliseconds_and_no_quotes(tmp_path):
+    content = 'start\tend\ttext\n0\t2900\t"Hi," she said,\t"no"\n3200\t5100\tI paid.\nsoon\t9\tlost\n'
+    notes = []
+    expected = [('"Hi," she said, "no"', 0.0, 2.9), ("I paid.", 3.2, 5.1)]
+    assert read(tmp_path, "a.tsv", content, notes) == expected
+    assert notes[0].startswith("line 4: start: 'soon' is not a time")
+    assert notes[1] == "its times are read as milliseconds, as Whisper writes them"
+
+
+def test_a_table_of_whole_seconds_has_seconds(tmp_path):
+    assert read(tmp_path, "a.tsv", "start\tend\ttext\n0\t3\tHi there\n3\t9\tNo\n") == [
+        ("Hi there", 0.0, 3.0),
+        ("No", 3.0, 9.0),
+    ]
+
+
+def test_a_row_that_cannot_be_read_costs_itself(tmp_path):
+    notes = []
+    assert read(tmp_path, "a.csv", "text,start\nA,1\nB,1e300\nC,2\n", notes) == [
+        ("A", 1.0, None),
+        ("C", 2.0, None),
+    ]
+    assert notes[0].startswith("line 3: start is 1e+300, expected seconds")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Mara Quill  0:00\nI paid.\n\nJoy Ray  0:03\nNo.\n\nTranscribed by https://otter.ai\n",
+        "[Mara Quill] 10:15:01\nI paid.\n\n[Joy Ray] 10:15:04\nNo.\n",
+        "Speaker 1 (00:03):\nI paid.\nSpeaker 2 (00:09):\nNo.\n",
+        "spk_0: I paid.\nspk_1: No.\n",
+        "00:00:01\nMara: I paid.\n00:00:04\nMara: No.\n",
+        "[00:00:01] Mara Quill: I paid.\n[00:00:04] Joy Ray: No.\n",
+        "10:15:01 From Mara Quill to Everyone:\n\tI paid.\n10:16:01\t From  Joy : No.\n",
+        "[10/01/2024, 10:15:01] Mara: I paid.\n[10/01/2024, 10:15:09] Mara: No.\n",
+    ],
+)
+def test_text_of_meetings_is_its_words(tmp_path, content):
+    assert read(tmp_path, "a.txt", content) == [("I paid.", None, None), ("No.", None, None)]
+
+
+def test_times_that_are_words_stay(tmp_path):
+    assert read(tmp_path, "a.txt", "Meet me at 10:30\n10:30 is late\n")[0][0] == "Meet me at 10:30"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "utf-16"])
+def test_encodings(tmp_path, encoding):
+    assert read(tmp_path, "a.txt", "I paid – twice, and nobody noticed it at all.\n", encoding=encoding) == [
+        ("I paid – twice, and nobody noticed it at all.", None, None)
+    ]
+
+
+def test_a_broken_byte_does_not_cost_the_other_characters(tmp_path):
+    path, notes = tmp_path / "a.txt", []
+    path.write_bytes("Grüße, schöne Größe: ".encode() + b"\xff" + " früh".encode())
+    assert read_transcript(path, notes=notes)[0].text == "Grüße, schöne Größe: \ufffd früh"
+    assert notes == ["bytes that are not UTF-8 were replaced by \ufffd in 1 places"]
+
+
+def test_what_is_too_large_is_refused_unread(tmp_path):
+    path = tmp_path / "a.json"
+    with path.open("wb") as opened:
+        opened.truncate(70 * 2**20)
+    with pytest.raises(InputError, match="is larger than 64 MB; cut the transcript into parts"):
+        read_transcript(path)
