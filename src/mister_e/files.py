@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mister_e.errors import InputError
+
+#: Halves of characters, which no Unicode encoding can write; names of files that are not UTF-8 hold some.
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def readable(name: str) -> str:
+    r"""Name of a file as text that can be written: bytes that are not UTF-8 as `\xe9`.
+
+    :param name: as `os.fsdecode` gives it.
+    """
+    return _HALF.sub(
+        lambda half: f"\\x{ord(half[0]) - 0xDC00:02x}" if "\udc80" <= half[0] <= "\udcff" else "\ufffd", name
+    )
+
+
+def writable(text: str) -> str:
+    """Text with U+FFFD in place of what no Unicode encoding can write."""
+    return _HALF.sub("\ufffd", text)
 
 
 @contextmanager
@@ -51,13 +70,13 @@ def is_special(path: Path) -> bool:
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text with the line ends of Unix atomically, see `replacing`."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(writable(text), encoding="utf-8", newline="\n")
 
 
 def _temporary(path: Path, target: Path) -> Path:
     """Create an empty file beside the target; errors name `path`, as the caller gave it."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
     except FileNotFoundError:
         raise InputError(f"{path}: the folder {target.parent} does not exist; make it first") from None
     except OSError as error:

@@ -5,7 +5,15 @@ from mister_e.analysis.wording import clock
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0:00"), (57.6, "0:57"), (59.9, "0:59"), (61, "1:01"), (3600, "1:00:00"), (36_061, "10:01:01")],
+    [
+        (0, "0:00"),
+        (57.6, "0:57"),
+        (59.9, "0:59"),
+        (61, "1:01"),
+        (3600, "1:00:00"),
+        (36_061, "10:01:01"),
+        (1e300, "1e+300 s"),
+    ],
 )
 def test_clock(seconds, text):
     assert clock(seconds) == text

@@ -271,6 +271,17 @@ def test_ticks_are_few_and_round() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("end", [1e8, 1e9, 1e15, 1e300, 1.7e308])
+def test_times_that_cannot_be_stay_bounded(end: float) -> None:
+    turns = tuple(replace(judged(1, "joy", "Hm.", 0.0, end), id=str(number)) for number in range(4))
+    conversation = ConversationAnalysis("x", None, None, turns)
+    where = timeline(conversation)
+    assert 1 <= len(where.ticks) <= 7
+    page = analysis(conversation).to_html()
+    assert len(page) < 60_000
+    assert not any(word in " ".join(Page(page).texts) for word in ("inf s", "nan ", "nan%"))
+
+
 def test_outline_keeps_peaks_and_stays_small() -> None:
     loudness = [0.1] * 100_000
     loudness[50_000] = 0.8

@@ -175,6 +175,33 @@ def test_csv_and_dataframe_hold_the_same():
     assert analysis().to_csv().count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1", "- Well, no."]
+)
+def test_no_cell_of_csv_is_a_formula(text):
+    whole = analysis(replace(call(text=text), id="=id", source="-x.wav"))
+    row, _ = csv.DictReader(io.StringIO(whole.to_csv(), newline=""))
+    assert (row["text"], row["conversation"], row["source"]) == (
+        "'" + text.replace("\r", "\n"),
+        "'=id",
+        "'-x.wav",
+    )
+    # the exact words are elsewhere, and numbers stay numbers
+    assert whole.to_dataframe()["text"][0] == text
+    assert json.loads(whole.to_json())["conversations"][0]["utterances"][0]["text"] == text
+    assert float(row["confidence"]) == next(iter(whole)).confidence
+    (plain, _) = csv.DictReader(io.StringIO(analysis(call(text="1 = 1 - 0")).to_csv()))
+    assert plain["text"] == "1 = 1 - 0"
+
+
+def test_subtitles_refuse_times_that_no_player_has():
+    first, *rest = call().utterances
+    late = replace(call(), utterances=(replace(first, end=1e306), *rest))
+    for write in (analysis(late).to_srt, analysis(late).to_vtt):
+        with pytest.raises(InputError, match="turn t1 ends at 1e\\+306 s; use json"):
+            write()
+
+
 def test_a_model_that_weighs_no_experts_trusts_none():
     unweighed = replace(turn("t1"), gate=dict.fromkeys(EXPERTS, 0.0))
     assert unweighed.trusted is None

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
-from mister_e.analysis.wording import marked
+from mister_e.analysis.wording import LONGEST_CLOCK, marked
 from mister_e.errors import InputError
 from mister_e.experts import EXPERTS
+from mister_e.files import readable, writable
 from mister_e.labels import LabelSet
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Fields of a turn that are columns of a table as they are.
 _TURN_COLUMNS = ("id", "start", "end", "channel", "text", "emotion", "confidence", "uncertain")
+
+#: How a text begins that spreadsheets run, or may after what they trim; the last four are of full width.
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Analysis:
 
     def to_json(self, indent: int | None = 2) -> str:
         """JSON text, the documented layout (docs/output.md)."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
+        return writable(json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False))
 
     @classmethod
     def from_json(cls, text: str) -> Analysis:
@@ -91,7 +95,7 @@ class Analysis:
                 row |= {f"score_{label}": turn.scores[label] for label in self.labels}
                 row |= {f"gate_{expert}": turn.gate[expert] for expert in EXPERTS}
                 row["missing"] = " ".join(turn.missing)
-                rows.append(row)
+                rows.append({k: readable(v) if isinstance(v, str) else v for k, v in row.items()})
         return rows
 
     def columns(self) -> list[str]:
@@ -101,12 +105,19 @@ class Analysis:
         return ["conversation", "source", *_TURN_COLUMNS, *scores, *gate, "missing"]
 
     def to_csv(self) -> str:
-        """CSV text with a header, one row a turn."""
+        """CSV text with a header, one row a turn; a text that a spreadsheet would run begins with '.
+
+        `to_json` and `to_dataframe` have the exact words.
+        """
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns(), lineterminator="\n")
-        writer.writeheader()
+        writer.writerow({name: _harmless(name) for name in self.columns()})
         # as in JSON, not as Python writes it
-        writer.writerows(row | {"uncertain": "true" if row["uncertain"] else "false"} for row in self.rows())
+        writer.writerows(
+            {name: _harmless(cell) for name, cell in row.items()}
+            | {"uncertain": "true" if row["uncertain"] else "false"}
+            for row in self.rows()
+        )
         return text.getvalue()
 
     def to_jsonl(self) -> str:
@@ -114,9 +125,10 @@ class Analysis:
         lines = []
         for conversation in self.conversations:
             for turn in conversation:
-                row = {"conversation": conversation.id, "source": conversation.source, **turn.to_json()}
+                names = {"conversation": conversation.id, "source": conversation.source}
+                row = {name: value and readable(value) for name, value in names.items()} | turn.to_json()
                 lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-        return "".join(lines)
+        return writable("".join(lines))
 
     def to_srt(self) -> str:
         """SubRip subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
@@ -125,7 +137,7 @@ class Analysis:
         """
         from mister_e.analysis.subtitles import to_srt
 
-        return to_srt(self._cues())
+        return readable(to_srt(self._cues()))
 
     def to_vtt(self) -> str:
         """WebVTT subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
@@ -134,7 +146,7 @@ class Analysis:
         """
         from mister_e.analysis.subtitles import to_vtt
 
-        return to_vtt(self._cues())
+        return readable(to_vtt(self._cues()))
 
     def to_html(self, path: str | Path | None = None, *, embed_audio: bool = False) -> str:
         """Self-contained report that opens offline.
@@ -146,14 +158,16 @@ class Analysis:
         """
         from mister_e.analysis.html import render
 
-        page = render(
-            self.conversations,
-            tuple(self.labels),
-            self.model,
-            self.errors,
-            version=self.version,
-            uncertain_below=self.uncertain_below,
-            embed_audio=embed_audio,
+        page = readable(
+            render(
+                self.conversations,
+                tuple(self.labels),
+                self.model,
+                self.errors,
+                version=self.version,
+                uncertain_below=self.uncertain_below,
+                embed_audio=embed_audio,
+            )
         )
         if path is not None:
             from mister_e.files import write_text
@@ -180,6 +194,19 @@ class Analysis:
         for turn in self:
             if turn.start is None or turn.end is None:
                 raise InputError(f"subtitles need times: turn {turn.id} has none; use json or csv")
+            if turn.end > LONGEST_CLOCK:
+                raise InputError(
+                    f"subtitles hold no such time: turn {turn.id} ends at {turn.end:g} s; use json"
+                )
             label = f"[{marked(turn.emotion, uncertain=turn.uncertain)} {turn.confidence:.0%}]"
             cues.append((turn.start, turn.end, f"{label} {turn.text}" if turn.text else label))
         return cues
+
+
+def _harmless(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: a text that begins like one gets a ' before it."""
+    if not isinstance(cell, str):
+        return cell
+    # a carriage return, which the writer does not quote, would end the row
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

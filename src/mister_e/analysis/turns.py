@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mister_e.experts import EXPERTS
+from mister_e.files import readable
 
 Scores = Mapping[str, float]
 
@@ -94,11 +95,11 @@ class ConversationAnalysis:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
         return {
-            "id": self.id,
-            "source": self.source,
+            "id": readable(self.id),
+            "source": None if self.source is None else readable(self.source),
             "duration": self.duration,
             "utterances": [turn.to_json() for turn in self.utterances],
-            "notes": list(self.notes),
+            "notes": [readable(note) for note in self.notes],
         }
 
 
@@ -111,4 +112,4 @@ class FailedInput:
 
     def to_json(self) -> dict[str, str]:
         """JSON-ready dict."""
-        return {"source": self.source, "error": self.error}
+        return {"source": readable(self.source), "error": readable(self.error)}

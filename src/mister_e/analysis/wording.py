@@ -23,8 +23,14 @@ def explain_uncertainty(limit: float | None) -> str:
     return f"confidence below {100 * limit:.3g}%{likely}"
 
 
+#: No recording is as long (s), 31 years: beyond it, times are mistakes, and are written as powers of ten.
+LONGEST_CLOCK = 1e9
+
+
 def clock(seconds: float) -> str:
     """Time as m:ss, or h:mm:ss from an hour on; a begun second does not count, as in a player."""
+    if seconds >= LONGEST_CLOCK:
+        return f"{seconds:.0e} s"
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

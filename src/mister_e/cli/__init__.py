@@ -3,9 +3,12 @@
 # Nothing but the standard library is imported here: Ctrl-C while the rest comes in is caught by `main`.
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from mister_e.cli.standard_streams import prepare_streams
 
 if TYPE_CHECKING:
     import typer
@@ -17,11 +20,16 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line; Ctrl-C at any moment ends it with one word and code 130."""
+    prepare_streams()
     try:
         _app()()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:  # such as the help on a full disk
+        print(f"error: {error.strerror}", file=sys.stderr)
+        os._exit(1)  # the interpreter would flush stdout once more
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from mister_e.errors import InputError, describe
+from mister_e.files import readable
 
 #: Exit codes besides 0: a failure of ours, bad input, stopped with Ctrl-C (128 + SIGINT).
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
@@ -21,7 +22,7 @@ _COLOURS = {"error": typer.colors.RED, "note": typer.colors.YELLOW, "wrote": typ
 
 def plain(text: str) -> str:
     """Text without control characters, so that a file name or transcript cannot steer a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(letter if letter.isprintable() else " " for letter in readable(text))
 
 
 def say(kind: str, text: str) -> None:

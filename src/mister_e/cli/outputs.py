@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from mister_e.cli.inputs import Found
 from mister_e.errors import InputError
-from mister_e.files import is_special
+from mister_e.files import is_special, writable
 
 Format = Literal["table", "json", "jsonl", "csv", "srt", "vtt", "html"]
 
@@ -71,7 +71,7 @@ def to_stdout(text: str) -> None:
     :raises InputError: the disk that stdout goes to is full.
     """
     try:
-        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.write(writable(text).encode())
         sys.stdout.flush()
     except OSError as error:
         # the interpreter flushes stdout once more when it ends

@@ -16,7 +16,7 @@ import polars as pl
 from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.corpora.base import SPLITS, Protocol
 from mister_e.errors import InputError
-from mister_e.files import replacing, sha256, write_text
+from mister_e.files import replacing, sha256, writable, write_text
 
 #: The files of a corpus folder, besides its audio.
 TABLE, METADATA = "corpus.parquet", "corpus.json"
@@ -79,7 +79,9 @@ class Corpus:
             )
         if not (folder / TABLE).is_file() or sha256(folder / TABLE) != digest:
             raise InputError(f"{folder / TABLE}: is not the table that {METADATA} is about; prepare again")
-        return cls(folder, pl.read_parquet(folder / TABLE), metadata)
+        # opened here: polars takes no path that is not UTF-8
+        with (folder / TABLE).open("rb") as file:
+            return cls(folder, pl.read_parquet(file), metadata)
 
     def __len__(self) -> int:
         """Number of utterances in all splits."""
@@ -163,10 +165,13 @@ def write(folder: Path, table: pl.DataFrame, metadata: Mapping[str, Any]) -> Cor
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / TABLE) as temporary:
-            table.write_parquet(temporary)
+        with replacing(folder / TABLE) as temporary, temporary.open("wb") as file:
+            table.write_parquet(file)
         metadata = {**metadata, "format": FORMAT, "table_sha256": sha256(folder / TABLE)}
-        write_text(folder / METADATA, json.dumps(metadata, ensure_ascii=False, indent=1) + "\n")
+        text = json.dumps(metadata, ensure_ascii=False, indent=1)
+        if writable(text) != text:  # a path that is not UTF-8, which only escapes can hold
+            text = json.dumps(metadata, indent=1)
+        write_text(folder / METADATA, text + "\n")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(
             f"{folder}: cannot write the corpus there ({error}); make room, then run again"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from mister_e.analysis.turns import ConversationAnalysis
-from mister_e.analysis.wording import clock
+from mister_e.analysis.wording import LONGEST_CLOCK, clock
 
 #: Most points of a waveform's outline: more than a screen can show adds only bytes.
 OUTLINE_POINTS = 800
@@ -95,8 +96,13 @@ def _span(first: float, last: float) -> Span:
 
 
 def _marks(length: float) -> range:
-    """Round numbers from 0 to `length`, few enough to be read."""
-    step = next((step for step in _STEPS if length / step <= _MAX_TICKS), _STEPS[-1])
+    """Round numbers from 0 to `length`, few enough to be read; 0 alone beyond `LONGEST_CLOCK`."""
+    if length >= LONGEST_CLOCK:
+        return range(1)
+    step = next((step for step in _STEPS if length / step <= _MAX_TICKS), None)
+    if step is None:
+        days = length / _STEPS[-1] / _MAX_TICKS
+        step = _STEPS[-1] * 10 ** math.ceil(math.log10(days))
     return range(0, int(length) + 1, step)
 
 

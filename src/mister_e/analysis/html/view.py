@@ -11,7 +11,7 @@ from typing import Any
 
 from mister_e.analysis.html.timeline import Span, Timeline, timeline
 from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
-from mister_e.analysis.wording import MARK, clock, explain_uncertainty
+from mister_e.analysis.wording import LONGEST_CLOCK, MARK, clock, explain_uncertainty
 from mister_e.errors import InputError
 from mister_e.experts import EXPERTS
 
@@ -156,7 +156,7 @@ def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) 
         uncertain=turn.uncertain,
         time=f"#{number}" if turn.start is None else clock(turn.start),
         length=f"{_length(turn):.1f} s" if timed else "",
-        seconds=(f"{turn.start:.2f}", f"{turn.end:.2f}") if timed else None,
+        seconds=(_player(turn.start), _player(turn.end)) if timed else None,
         text=turn.text,
         trusted=turn.trusted,
         gate=tuple(_percent(turn.gate[name]) for name in EXPERTS),
@@ -168,6 +168,12 @@ def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) 
         missing=turn.missing,
         span=span,
     )
+
+
+def _player(seconds: float | None) -> str:
+    """Seconds for the player."""
+    assert seconds is not None
+    return f"{min(seconds, LONGEST_CLOCK):.2f}"
 
 
 def _uncertainty(conversation: ConversationAnalysis, limit: float | None) -> str | None:
@@ -232,7 +238,10 @@ def _no_player(conversation: ConversationAnalysis) -> str:
 
 
 def _length(turn: TurnAnalysis) -> float:
-    return 0.0 if turn.start is None or turn.end is None else turn.end - turn.start
+    """Seconds of a turn, at most so many that their sum is finite."""
+    if turn.start is None or turn.end is None:
+        return 0.0
+    return min(turn.end - turn.start, LONGEST_CLOCK)
 
 
 def _percent(fraction: float) -> int:

@@ -224,6 +224,8 @@ def render(corpus: Corpus, console: Console) -> str:
     for number, label in enumerate(corpus.protocol.labels):
         table.add_row(Text(plain(f"{number} {label}")), *(f"{split['labels'][label]:,}" for split in splits))
     with console.capture() as captured:
-        console.print(Text(plain(corpus.protocol.name), style="bold"), Text(corpus.protocol.description))
+        console.print(
+            Text(plain(corpus.protocol.name), style="bold"), Text(plain(corpus.protocol.description))
+        )
         console.print(table)
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())

@@ -9,8 +9,7 @@ from typing import Any
 
 from mister_e.corpora.reading.delimited import Record, read_text
 from mister_e.errors import InputError
-
-_HALF = re.compile("[\ud800-\udfff]")
+from mister_e.files import writable
 
 
 def read_json_lines(path: Path, notes: list[str]) -> tuple[list[str], list[Record]]:
@@ -46,9 +45,9 @@ def read_json_lines(path: Path, notes: list[str]) -> tuple[list[str], list[Recor
         cells = {}
         for key, value in values.items():
             cell = _cell(value, f"{where}: {key[:40]!r}")
-            name, half = _HALF.subn("\ufffd", key.replace("\0", "\ufffd"))
-            cells[name], more = _HALF.subn("\ufffd", cell)
-            mended += bool(half + more)
+            name = writable(key.replace("\0", "\ufffd"))
+            cells[name] = writable(cell)
+            mended += (name, cells[name]) != (key, cell)
         columns |= dict.fromkeys(cells)
         records.append(Record(row, line, cells))
     if mended:
