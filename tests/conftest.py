@@ -1,7 +1,10 @@
 """Tiny random models of the real classes, with their real feature extractors and processors; no network."""
 
+import getpass
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,10 @@ from mister_e.labels import LabelSet
 
 # read as huggingface_hub is imported, also by the processes that tests start
 os.environ["HF_HUB_OFFLINE"] = "1"
+# the cache of the person who runs the tests stays theirs
+os.environ.setdefault(
+    "MISTER_E_CACHE", str(Path(tempfile.gettempdir()) / f"mister-e-tests-{getpass.getuser()}")
+)
 
 #: What a test asked of the network; see `no_network`.
 REFUSED: list[str] = []

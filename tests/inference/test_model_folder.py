@@ -199,7 +199,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(copy, tmp_path, monkeypatch):
     )
     model.save_pretrained(tmp_path / "saved", push_to_hub=False)
 
-    def snapshot(name, *, revision, token):
+    def snapshot(name, *, revision, token, **_):
         seen.update(downloaded=(name, revision, token))
         return str(tmp_path / "hub")
 

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel
+from safetensors.torch import save_file
 from torch import Tensor
 
-from mister_e.encoders.backbones.loading import identify
 from mister_e.encoders.backbones.lora import adapter_weights
 from mister_e.encoders.base import UtteranceEncoder
-from mister_e.errors import InputError, MisterEError
+from mister_e.errors import InputError
 from mister_e.files import replacing, write_text
+from mister_e.pretrained.model_files import check_links, read_json, read_tensors
 from mister_e.pretrained.weights import load_strictly
 
 _Config = TypeVar("_Config", bound=BaseModel)
@@ -75,34 +74,17 @@ def read(folder: Path, config: type[_Config], noun: str) -> Saved[_Config]:
     :raises InputError: a file is missing or damaged.
     """
     try:
-        settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
-        weights = load_file(folder / "model.safetensors")
+        check_links(folder)
+        settings = read_json(folder / "encoder.json")
+        weights = read_tensors(folder / "model.safetensors")
         return Saved(config.model_validate(settings["config"]), settings, weights)
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: missing; {folder} is not a whole {noun}") from None
-    except (ValidationError, KeyError, TypeError, ValueError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder}: not a {noun} of this version ({reason}); get it again") from None
-
-
-def check_base(folder: Path, base: str, settings: Mapping[str, Any]) -> None:
-    """Check that the frozen base is the one that was trained on.
-
-    :param folder: of the encoder, for messages.
-    :param base: its name.
-    :param settings: `encoder.json`; `base` in it is the identity.
-    :raises InputError: it is another one, or cannot be found.
-    """
-    expected = str(settings.get("base"))
-    try:
-        found = identify(base)
-    except MisterEError as error:
-        raise InputError(f"{folder}: its base {base!r} is not on this machine: {error}") from error
-    if found != expected:
-        raise InputError(
-            f"{folder}: its adapters belong on {base!r} {expected[:12]}…,"
-            f" but the base here is {found[:12]}…; get that base"
-        )
 
 
 def fill(encoder: UtteranceEncoder, weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from mister_e.encoders.backbones.bases import fetch_base
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.errors import InputError
 from mister_e.experts import Modality
-from mister_e.pretrained import model_folder
+from mister_e.pretrained import is_hub_id, model_folder
+from mister_e.pretrained.model_files import inside, read_json
 
 
 class Kind(NamedTuple):
@@ -90,6 +91,8 @@ def find_encoder(name: str, modality: Modality) -> Path:
     folder = model_folder(name) / modality
     if not (folder / "encoder.json").is_file():
         raise InputError(f"{name}: that model has no {modality} encoder in a folder of its own")
+    if is_hub_id(name):
+        fetch_base(folder)
     return folder
 
 
@@ -99,12 +102,16 @@ def load_encoder(folder: Path) -> UtteranceEncoder:
     :raises InputError: it is neither, or not whole.
     """
     folder = encoder_folder(folder)
-    path = folder / "encoder.json"
+    path = inside(folder, "encoder.json")
+    kind = read_json(path).get("kind", "text")
+    if not isinstance(kind, str) or FORMER_KINDS.get(kind, kind) not in KINDS:
+        raise InputError(f"{path}: field 'kind' is {kind!r}; the kinds are {', '.join(KINDS)}")
     try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("kind", "text")
-    except (ValueError, AttributeError):
-        raise InputError(f"{path}: not written by mister-e; get the folder again") from None
-    return encoder_class(kind).load(folder)
+        return encoder_class(kind).load(folder)
+    except InputError as error:
+        if str(folder) in str(error):
+            raise
+        raise InputError(f"{folder}: {error}") from error
 
 
 def _kind(name: str) -> Kind:

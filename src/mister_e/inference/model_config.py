@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from mister_e.inference.calibration import Calibration
 from mister_e.inference.former_formats import FORMER, upgraded
 from mister_e.inference.model_card import render_card
 from mister_e.model.config import MixtureConfig
+from mister_e.pretrained.model_files import inside, read_json
 from mister_e.version import __version__
 
 FORMAT = 3
@@ -146,14 +146,12 @@ def read_config(folder: Path) -> ModelConfig:
             " beside a trained mixture"
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(inside(folder, CONFIG))
     except FileNotFoundError:
         half = " (half of one: export it again)" if (folder / WEIGHTS).is_file() else ""
         raise InputError(f"{path}: missing; {folder} is not a model folder{half}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error}); get the folder again") from None
-    version = data.get("format") if isinstance(data, dict) else None
-    if version not in (FORMAT, *FORMER):
+    version = data.get("format")
+    if not isinstance(version, int) or version not in (FORMAT, *FORMER):
         newer = isinstance(version, int) and version > FORMAT
         raise InputError(
             f"{path}: of format {version!r}, this version reads {', '.join(map(str, (*FORMER, FORMAT)))}:"

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from mister_e.encoders.backbones.bases import fetch_base
+from mister_e.encoders.backbones.description import built
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.encoders.registry import load_encoder
 from mister_e.errors import InputError
@@ -36,7 +37,8 @@ from mister_e.inference.model_config import (
 )
 from mister_e.labels import LabelSet
 from mister_e.model import MisterE
-from mister_e.pretrained import model_folder
+from mister_e.pretrained import is_hub_id, model_folder
+from mister_e.pretrained.model_files import inside, read_tensors
 from mister_e.pretrained.weights import load_strictly, verify
 
 
@@ -73,6 +75,8 @@ class ModelFolder:
             unexpected, an encoder is another one than the mixture was trained with, or there is none.
         """
         folder = find_config(Path(folder))
+        for part in MODALITIES:
+            inside(folder, part, may_be_folder=True)
         config = read_config(folder)
         lacking = [
             modality
@@ -88,13 +92,12 @@ class ModelFolder:
         if WEIGHTS not in config.files and config.format == FORMAT:
             raise InputError(f"{folder / CONFIG}: field 'files' lacks the SHA-256 of {WEIGHTS}")
         verify(folder, config.files if encoders else {n: h for n, h in config.files.items() if "/" not in n})
-        mixture = MisterE(config.mixture)
         if config.format != FORMAT:
             speech = config.encoders["speech"].config if "speech" in config.encoders else {}
             weights, former = FORMER[config.format](folder, speech, _read_weights, encoders=encoders)
-            load_strictly(mixture, weights, folder / "model.safetensors")
+            mixture = _mixture(config, weights, folder / "model.safetensors")
             return cls(config, mixture.eval(), former)
-        load_strictly(mixture, _read_weights(folder / WEIGHTS), folder / WEIGHTS)
+        mixture = _mixture(config, _read_weights(folder / WEIGHTS), folder / WEIGHTS)
         loaded: dict[Modality, UtteranceEncoder] = {}
         for modality in needed_modalities(config.mixture) if encoders else ():
             loaded[modality] = load_encoder(folder / modality).eval()
@@ -112,7 +115,10 @@ class ModelFolder:
         :param token: for the Hub; None = that of `hf auth login`.
         :raises InputError: there is no such model, or its folder is damaged.
         """
-        return cls.load(model_folder(name, revision=revision, token=token))
+        folder = model_folder(name, revision=revision, token=token)
+        for modality in MODALITIES if is_hub_id(name) else ():
+            fetch_base(folder / modality, token=token)
+        return cls.load(folder)
 
     def save_pretrained(
         self, save_directory: str | Path, *, push_to_hub: bool = False, repo_id: str | None = None, **hub: Any
@@ -221,12 +227,22 @@ def check_identity(config: ModelConfig, modality: Modality, encoder: UtteranceEn
         )
 
 
+def _mixture(config: ModelConfig, weights: Mapping[str, Tensor], path: Path) -> MisterE:
+    """Make a mixture and fill it.
+
+    :raises InputError: the weights are not of its sizes.
+    """
+    mixture = cast("MisterE", built(lambda: MisterE(config.mixture), weights, path))
+    load_strictly(mixture, weights, path)
+    return mixture
+
+
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read a file of weights.
 
     :raises InputError: it is missing or no safetensors.
     """
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error}); get the folder again") from None
+        return read_tensors(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; get the folder again, whole") from None

@@ -24,6 +24,13 @@ def is_bundled(name: str) -> bool:
     return (_HERE / name / "config.json").is_file()
 
 
+def is_hub_id(model: str | Path) -> bool:
+    """Tell whether a name asks the Hugging Face Hub: it is neither a folder here nor a bundled name."""
+    name = str(model)
+    here = isinstance(model, Path) or Path(name).is_dir() or is_bundled(name)
+    return not here and name.count("/") == 1
+
+
 def model_folder(model: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
     """Find the folder of a model.
 
@@ -39,7 +46,7 @@ def model_folder(model: str | Path, *, revision: str | None = None, token: str |
         return Path(model)
     if is_bundled(str(model)):
         return _HERE / model
-    if model.count("/") == 1:
+    if is_hub_id(model):
         from mister_e.pretrained.weights import hub_folder
 
         return hub_folder(str(model), revision=revision, token=token)

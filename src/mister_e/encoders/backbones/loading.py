@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import struct
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from mister_e.encoders.backbones.description import DATA_ONLY, as_input_error, check_description
 from mister_e.encoders.backbones.memory import check_memory
 from mister_e.errors import InputError, MisterEError
 from mister_e.files import sha256
@@ -38,7 +38,7 @@ def load_backbone(
 
     disable_progress_bar()
     settings: dict[str, Any] = {"dtype": DTYPES[dtype]}
-    where: dict[str, Any] = {}
+    where = dict(DATA_ONLY)
     if name.endswith(".gguf"):
         file = Path(name)
         if not file.is_file():
@@ -47,24 +47,20 @@ def load_backbone(
         where["gguf_file"] = settings["gguf_file"] = file.name
     else:
         folder = resolve(name)
-        where["local_files_only"] = True
+        check_description(folder)
     if four_bit:
         settings["quantization_config"] = four_bit_settings()
     else:
         check_memory(folder, DTYPES[dtype])
-    try:
+    with as_input_error(f"{name!r} is no text model that transformers loads"):
         tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+        tokenizer("a\n")  # what it says of itself may be wrong in ways that show only in use
         config = AutoConfig.from_pretrained(folder, **where)
         for dropout in ("attention_probs_dropout_prob", "attention_dropout"):
             if hasattr(config, dropout):
                 # its masks over all pairs of tokens take longer to draw than the attention itself
                 setattr(config, dropout, 0.0)
         backbone = load_model(folder, name, config=config, **settings)
-    except (OSError, ValueError, LookupError, struct.error) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{name!r} is no text model that transformers loads: {reason}") from error
     if tokenizer.pad_token_id is None:
         # pads are masked everywhere: which token stands for them changes nothing
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
@@ -80,9 +76,8 @@ def identify(name: str) -> str:
     if name in WHEELS:
         return next(iter(WHEELS[name].sha256.values()))
     if name.endswith(".gguf"):
-        from mister_e.files import sha256
-
-        return sha256(Path(name))
+        status = Path(name).stat()
+        return _hash(Path(name), status.st_size, status.st_mtime_ns)
     return base_identity(resolve(name))
 
 
@@ -125,7 +120,7 @@ def load_model(folder: Path, name: str, **settings: Any) -> nn.Module:
     logging.set_verbosity_error()
     try:
         model, info = AutoModel.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, **settings
+            folder, output_loading_info=True, use_safetensors=True, **DATA_ONLY, **settings
         )
     finally:
         logging.set_verbosity(verbosity)
@@ -141,6 +136,7 @@ def load_model(folder: Path, name: str, **settings: Any) -> nn.Module:
     return found
 
 
+#: Pickled weights count where they always did, and are never read.
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 
 
@@ -153,9 +149,9 @@ def base_identity(folder: Path) -> str:
     """
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
         return folder.name
-    files = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)})
+    files = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern) if path.is_file()})
     if not files:
-        raise InputError(f"{folder}: holds no weights (.safetensors, .bin, .pt or .gguf)")
+        raise InputError(f"{folder}: holds no weights (.safetensors or .gguf)")
     digest = hashlib.sha256()
     for path in files:
         status = path.stat()

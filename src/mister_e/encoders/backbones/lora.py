@@ -24,7 +24,7 @@ class LoraSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rank: int = Field(8, gt=0)
+    rank: int = Field(8, gt=0, le=1024)
     alpha: float = Field(32, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     targets: tuple[str, ...] | Literal["all-linear"] = ("q_proj", "v_proj")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from pathlib import Path
 
 import torch
 
 from mister_e.errors import InputError, MisterEError
+from mister_e.pretrained.model_files import inside, read_json
 
 GIB = 2**30
 
@@ -32,24 +33,27 @@ def available_memory() -> int | None:
 def needed_memory(folder: Path, dtype: torch.dtype) -> int:
     """Bytes of the weights in a folder once they are loaded, read off the files' headers.
 
-    :param folder: holds `.safetensors`, or else `.bin` or `.pt` of half precision.
+    :param folder: holds `.safetensors`.
     :param dtype: precision they are loaded in.
     :raises InputError: a file is missing, or the list of them is damaged.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     files = _weight_files(folder)
-    if not files:
-        stored = sum(path.stat().st_size for pattern in ("*.bin", "*.pt") for path in folder.glob(pattern))
-        return stored // 2 * dtype.itemsize
+    if not files and any(path for pattern in ("*.bin", "*.pt") for path in folder.glob(pattern)):
+        raise InputError(
+            f"{folder}: holds pickled weights alone (.bin, .pt), which can hold code and are not read; take a"
+            " base that has .safetensors, or convert it"
+        )
     count = 0
     for path in files:
-        with safe_open(path, "pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 - no mapping
-                size = 1
-                for length in weights.get_slice(name).get_shape():
-                    size *= length
-                count += size
+        try:
+            with safe_open(path, "pt") as weights:
+                for name in weights.keys():  # noqa: SIM118 - no mapping
+                    count += math.prod(weights.get_slice(name).get_shape())
+        except (SafetensorError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: cannot be read as safetensors ({reason}); get it again") from None
     return count * dtype.itemsize
 
 
@@ -58,10 +62,10 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            names = sorted({str(name) for name in read_json(index)["weight_map"].values()})
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{index}: damaged; get the model again") from None
-        files = [folder / name for name in sorted(names)]
+        files = [inside(folder, name) for name in names]
         for path in files:
             if not path.is_file():
                 raise InputError(f"{path}: the file is missing; get the model again, whole")

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mister_e.encoders.backbones.bases import find_base
+from mister_e.encoders.backbones.description import DATA_ONLY, as_input_error, check_description
 from mister_e.encoders.backbones.loading import DTYPES, Precision, four_bit_settings, load_model
 from mister_e.encoders.backbones.lora import add_lora
 from mister_e.encoders.backbones.memory import check_memory
-from mister_e.encoders.persistence import check_base, fill, read
+from mister_e.encoders.persistence import fill, read
 from mister_e.encoders.speech.audio_prompt import FAMILIES, AudioPrompt
 from mister_e.encoders.speech.base import PretrainedSpeechConfig, PretrainedSpeechEncoder
 from mister_e.errors import InputError
@@ -44,7 +46,9 @@ class AudioLLMEncoder(PretrainedSpeechEncoder):
     batch_cost: ClassVar[int] = 60_000
     config: AudioLLMConfig
 
-    def __init__(self, config: AudioLLMConfig, backbone: nn.Module, prompt: AudioPrompt) -> None:
+    def __init__(
+        self, config: AudioLLMConfig, backbone: nn.Module, prompt: AudioPrompt, *, place: str | None = None
+    ) -> None:
         width = int(backbone.config.text_config.hidden_size)  # type: ignore[union-attr, arg-type]
         language: Any = backbone.language_model
         tower: Any = backbone.audio_tower
@@ -54,22 +58,25 @@ class AudioLLMEncoder(PretrainedSpeechEncoder):
         if config.gradient_checkpointing:
             # the other way needs inputs that have gradients, and sound has none
             language.activation_checkpointing_enable({"use_reentrant": False})
-        super().__init__(config, backbone, width)
+        super().__init__(config, backbone, width, place)
         self.prompt = prompt
         self._tower: tuple[nn.Module, ...] = (tower,)  # a tuple: it is registered in the backbone already
         self.train(self.training)
 
     @classmethod
-    def from_base(cls, config: AudioLLMConfig) -> Self:
+    def from_base(cls, config: AudioLLMConfig, place: str | None = None) -> Self:
         """Start from pretrained weights; adapters, projection and classifier are new.
 
         :param config: names the base.
+        :param place: where the base lies; None = what its name says.
         :raises InputError: the base cannot be found, is no such model, or has no such layers.
         :raises MisterEError: this machine cannot hold the base.
         """
-        backbone, processor = load_audio_llm(config.base, dtype=config.dtype, four_bit=config.four_bit)
+        place = place or config.base
+        backbone, processor = load_audio_llm(place, dtype=config.dtype, four_bit=config.four_bit)
         settings: Any = backbone.config
-        return cls(config, backbone, FAMILIES[settings.model_type](processor, settings, config.instruction))
+        prompt = FAMILIES[settings.model_type](processor, settings, config.instruction)
+        return cls(config, backbone, prompt, place=place)
 
     @property
     def max_seconds(self) -> float:
@@ -108,8 +115,7 @@ class AudioLLMEncoder(PretrainedSpeechEncoder):
         :raises InputError: a file or a weight is missing, one is unexpected, or the base is another one.
         """
         saved = read(folder, AudioLLMConfig, cls.noun)
-        check_base(folder, saved.config.base, saved.settings)
-        encoder = cls.from_base(saved.config)
+        encoder = cls.from_base(saved.config, find_base(folder, saved.config.base, saved.settings))
         fill(encoder, saved.weights, folder)
         return encoder
 
@@ -135,18 +141,13 @@ def load_audio_llm(
         settings["quantization_config"] = four_bit_settings()
     else:
         check_memory(folder, DTYPES[dtype])
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    check_description(folder)
+    with as_input_error(f"{name!r} is no audio LLM that transformers loads"):
+        config = AutoConfig.from_pretrained(folder, **DATA_ONLY)
         if config.model_type not in FAMILIES:
             raise InputError(
                 f"base {name!r}: a model of type {config.model_type!r}; an encoder of kind audio-llm is"
                 f" one of {', '.join(FAMILIES)}, and encoders of speech alone are of kind speech-model"
             )
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        processor = AutoProcessor.from_pretrained(folder, **DATA_ONLY)
         return load_model(folder, name, config=config, **settings), processor
-    except InputError:
-        # it is a ValueError too, but says all there is to say
-        raise
-    except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{name!r} is no audio LLM that transformers loads: {reason}") from error

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mister_e.audio.format import LONGEST
 from mister_e.conversation import Conversation
+from mister_e.encoders.backbones.bases import remember
 from mister_e.encoders.backbones.loading import Precision, identify
 from mister_e.encoders.backbones.lora import LoraSettings, adapter_weights
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
@@ -46,11 +47,11 @@ class PretrainedSpeechConfig(BaseModel):
 
     base: str
     pooling: PoolingName = "mean"
-    embedding_dim: int | None = Field(None, gt=0)
+    embedding_dim: int | None = Field(None, gt=0, le=16384)
     max_seconds: float = Field(LONGEST, ge=0.1, le=LONGEST)
     crop_seconds: float | None = Field(None, ge=0.1)
     dropout: float = Field(0.1, ge=0, lt=1)
-    classes: int = Field(0, ge=0)
+    classes: int = Field(0, ge=0, le=10_000)
     lora: LoraSettings | None = None
     dtype: Precision = "float32"
     gradient_checkpointing: bool = False
@@ -67,9 +68,12 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
     noun: ClassVar[str]
     config: Any
 
-    def __init__(self, config: PretrainedSpeechConfig, backbone: nn.Module, width: int) -> None:
+    def __init__(
+        self, config: PretrainedSpeechConfig, backbone: nn.Module, width: int, place: str | None = None
+    ) -> None:
         super().__init__()
         self.config = config
+        self.place = place or config.base
         self.backbone = backbone
         self.pool = pooling(config.pooling, width)
         self.dim = config.embedding_dim or self.pool.width
@@ -157,7 +161,7 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
     @property
     def identity(self) -> str:
         """One SHA-256 over configuration, base, how sound is read, and what was trained."""
-        base = identify(self.config.base) if self.base_is_frozen else ""
+        base = identify(self.place) if self.base_is_frozen else ""
         return fingerprint(self.kind, self.config, f"{base} {self.reading}", adapter_weights(self))
 
     def save(self, folder: Path, *, dtype: torch.dtype = torch.float16) -> None:
@@ -170,7 +174,7 @@ class PretrainedSpeechEncoder(UtteranceEncoder):
         """
         metadata: dict[str, Any] = {"config": json.loads(self.config.model_dump_json())}
         if self.base_is_frozen:
-            metadata["base"] = identify(self.config.base)
+            metadata["base"] = remember(self.place)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             self.save_base(folder)

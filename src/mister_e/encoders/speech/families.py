@@ -12,7 +12,7 @@ Every turn is read as if alone, so that company in a batch changes nothing:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mister_e.audio.format import LONGEST, SAMPLE_RATE
+from mister_e.encoders.backbones.description import DATA_ONLY, as_input_error, check_description
 from mister_e.encoders.backbones.loading import DTYPES, Precision, load_model
 from mister_e.encoders.backbones.memory import check_memory
 from mister_e.errors import InputError
@@ -153,50 +154,44 @@ def load_speech_backbone(name: str, *, dtype: Precision = "float32") -> tuple[nn
     folder = resolve(name)
     check_memory(folder, DTYPES[dtype])
     config, reading = _described(folder, name)
-    try:
+    with as_input_error(f"{name!r} is no speech model that transformers loads"):
         model: Any = load_model(folder, name, config=config, dtype=DTYPES[dtype])
-    except InputError:
-        # it is a ValueError too, but says all there is to say
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{name!r} is no speech model that transformers loads: {reason}") from error
     return model.encoder if config.model_type == "whisper" else model, reading
 
 
-def blank_speech_backbone(folder: Path) -> tuple[nn.Module, AudioInputs]:
-    """Make a speech encoder whose weights are still to be filled in.
+def blank_speech_backbone(folder: Path) -> Callable[[], tuple[nn.Module, AudioInputs]]:
+    """Read which speech encoder a folder describes.
 
     :param folder: holds `config.json` and `preprocessor_config.json`.
+    :return: makes it, its weights still to be filled in.
     :raises InputError: one is missing, or they are of no such model.
     """
     from transformers import AutoModel
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     config, reading = _described(folder, str(folder))
-    return (
-        WhisperEncoder(config) if config.model_type == "whisper" else AutoModel.from_config(config)
-    ), reading
+
+    def make() -> tuple[nn.Module, AudioInputs]:
+        if config.model_type == "whisper":
+            return WhisperEncoder(config), reading
+        return AutoModel.from_config(config, trust_remote_code=False), reading
+
+    return make
 
 
 def _described(folder: Path, name: str) -> tuple[Any, AudioInputs]:
     """Configuration of a model, and how it reads sound."""
     from transformers import AutoConfig, AutoFeatureExtractor
 
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    check_description(folder)
+    with as_input_error(f"{name!r} is no speech model that transformers loads"):
+        config = AutoConfig.from_pretrained(folder, **DATA_ONLY)
         if config.model_type not in FAMILIES:
             raise InputError(
                 f"base {name!r}: a model of type {config.model_type!r}; an encoder of kind speech-model is"
                 f" one of {', '.join(FAMILIES)}, and language models that hear are of kind audio-llm"
             )
-        extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
-    except InputError:
-        # it is a ValueError too, but says all there is to say
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{name!r} is no speech model that transformers loads: {reason}") from error
+        extractor = AutoFeatureExtractor.from_pretrained(folder, **DATA_ONLY)
     if extractor.sampling_rate != SAMPLE_RATE:
         raise InputError(
             f"base {name!r}: reads sound at {extractor.sampling_rate} Hz, and here all sound is at"

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mister_e.audio.format import LONGEST
 from mister_e.audio.prosody import STATISTICS
 from mister_e.conversation import Clip, Conversation, Utterance
+from mister_e.encoders.backbones.description import built
 from mister_e.encoders.base import Example, UtteranceEncoder, fingerprint
 from mister_e.encoders.persistence import fill, read, write
 from mister_e.encoders.speech.frontend import measure_statistics
@@ -42,9 +43,9 @@ class FeaturesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     names: tuple[str, ...] = ()
-    embedding_dim: int | None = Field(None, gt=0)
+    embedding_dim: int | None = Field(None, gt=0, le=16384)
     dropout: float = Field(0.1, ge=0, lt=1)
-    classes: int = Field(0, ge=0)
+    classes: int = Field(0, ge=0, le=10_000)
 
 
 class FeaturesEncoder(UtteranceEncoder):
@@ -202,7 +203,8 @@ class FeaturesEncoder(UtteranceEncoder):
         :raises InputError: a file or a weight is missing, or one is unexpected.
         """
         saved = read(folder, FeaturesConfig, "features encoder")
-        encoder = cls(saved.config)
+        path = folder / "model.safetensors"
+        encoder = cast("Self", built(lambda: cls(saved.config), saved.weights, path))
         fill(encoder, saved.weights, folder)
         return encoder
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from mister_e.encoders.backbones.bases import find_base
+from mister_e.encoders.backbones.description import built
 from mister_e.encoders.backbones.lora import add_lora
-from mister_e.encoders.persistence import check_base, fill, read
+from mister_e.encoders.persistence import fill, read
 from mister_e.encoders.speech.base import PretrainedSpeechConfig, PretrainedSpeechEncoder
 from mister_e.encoders.speech.families import AudioInputs, blank_speech_backbone, load_speech_backbone
 
@@ -45,7 +47,9 @@ class SpeechModelEncoder(PretrainedSpeechEncoder):
     batch_cost: ClassVar[int] = 120_000
     config: SpeechModelConfig
 
-    def __init__(self, config: SpeechModelConfig, backbone: nn.Module, sound: AudioInputs) -> None:
+    def __init__(
+        self, config: SpeechModelConfig, backbone: nn.Module, sound: AudioInputs, *, place: str | None = None
+    ) -> None:
         width = int(backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
         if config.frozen:
             sound.freeze(backbone)
@@ -54,19 +58,21 @@ class SpeechModelEncoder(PretrainedSpeechEncoder):
         if config.gradient_checkpointing:
             # the other way needs inputs that have gradients, and sound has none
             backbone.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-        super().__init__(config, backbone, width)
+        super().__init__(config, backbone, width, place)
         self.sound = sound
         self.train(self.training)
 
     @classmethod
-    def from_base(cls, config: SpeechModelConfig) -> Self:
+    def from_base(cls, config: SpeechModelConfig, place: str | None = None) -> Self:
         """Start from pretrained weights; adapters, projection and classifier are new.
 
         :param config: names the base.
+        :param place: where the base lies; None = what its name says.
         :raises InputError: the base cannot be found, is no such model, or has no such layers.
         :raises MisterEError: this machine cannot hold the base.
         """
-        return cls(config, *load_speech_backbone(config.base, dtype=config.dtype))
+        place = place or config.base
+        return cls(config, *load_speech_backbone(place, dtype=config.dtype), place=place)
 
     @property
     def base_is_frozen(self) -> bool:
@@ -109,9 +115,10 @@ class SpeechModelEncoder(PretrainedSpeechEncoder):
         """
         saved = read(folder, SpeechModelConfig, cls.noun)
         if saved.config.frozen:
-            check_base(folder, saved.config.base, saved.settings)
-            encoder = cls.from_base(saved.config)
+            encoder = cls.from_base(saved.config, find_base(folder, saved.config.base, saved.settings))
         else:
-            encoder = cls(saved.config, *blank_speech_backbone(folder))
+            make = blank_speech_backbone(folder)
+            path = folder / "model.safetensors"
+            encoder = cast("Self", built(lambda: cls(saved.config, *make()), saved.weights, path))
         fill(encoder, saved.weights, folder)
         return encoder

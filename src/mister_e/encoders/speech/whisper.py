@@ -58,13 +58,13 @@ class WhisperEncoderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: str = "whisper-tiny.en"
-    rank: int = Field(16, ge=0)
-    embedding_dim: int = Field(128, gt=0)
-    attention_hidden: int = Field(64, gt=0)
+    rank: int = Field(16, ge=0, le=1024)
+    embedding_dim: int = Field(128, gt=0, le=16384)
+    attention_hidden: int = Field(64, gt=0, le=16384)
     dropout: float = Field(0.2, ge=0, lt=1)
     loudness: bool = True
     crop_seconds: float = Field(4.0, gt=0.1)
-    classes: int = Field(7, ge=2)
+    classes: int = Field(7, ge=2, le=10_000)
 
 
 class WhisperEncoder(UtteranceEncoder):

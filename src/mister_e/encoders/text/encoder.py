@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -16,11 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from mister_e.conversation import Conversation, has_words
+from mister_e.encoders.backbones.bases import find_base, remember
+from mister_e.encoders.backbones.description import built
 from mister_e.encoders.backbones.loading import Precision, identify, load_backbone
 from mister_e.encoders.backbones.lora import LoraSettings, adapter_weights, add_lora
 from mister_e.encoders.base import Example, UtteranceEncoder, embed_examples, fingerprint
 from mister_e.encoders.layers import PoolingName, classifier, pooling, projection
-from mister_e.encoders.persistence import check_base, fill, read, write
+from mister_e.encoders.persistence import fill, read, write
+from mister_e.encoders.text.own_backbone import blank_text_backbone, check_tokens, own_tokenizer
 from mister_e.encoders.text.prompts import Prompt, prompts, turn_mask
 from mister_e.errors import InputError
 
@@ -64,11 +67,11 @@ class TextEncoderConfig(BaseModel):
 
     base: str = "minilm-l6"
     pooling: PoolingName = "mean"
-    embedding_dim: int | None = Field(None, gt=0)
+    embedding_dim: int | None = Field(None, gt=0, le=16384)
     max_tokens: int = Field(128, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     token_dropout: float = Field(0.0, ge=0, lt=1)
-    classes: int = Field(0, ge=0)
+    classes: int = Field(0, ge=0, le=10_000)
     lora: LoraSettings | None = None
     dtype: Precision = "float32"
     instruction: str | None = None
@@ -98,9 +101,12 @@ class TextEncoder(UtteranceEncoder):
     batch_cost: ClassVar[int] = 2048
     config: TextEncoderConfig
 
-    def __init__(self, config: TextEncoderConfig, backbone: nn.Module, tokenizer: Any) -> None:
+    def __init__(
+        self, config: TextEncoderConfig, backbone: nn.Module, tokenizer: Any, *, place: str | None = None
+    ) -> None:
         super().__init__()
         self.config = config
+        self.place = place or config.base
         self.tokenizer = tokenizer
         hidden = int(backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.by_turns = config.turns_per_prompt > 1 and not is_causal(backbone)
@@ -131,14 +137,17 @@ class TextEncoder(UtteranceEncoder):
         return self
 
     @classmethod
-    def from_base(cls, config: TextEncoderConfig) -> Self:
+    def from_base(cls, config: TextEncoderConfig, place: str | None = None) -> Self:
         """Start from pretrained weights; adapters, projection and classifier are new.
 
         :param config: names the base.
+        :param place: where the base lies; None = what its name says.
         :raises InputError: the base cannot be found, or has no such layers.
         :raises MisterEError: this machine cannot hold the base.
         """
-        return cls(config, *load_backbone(config.base, dtype=config.dtype, four_bit=config.four_bit))
+        place = place or config.base
+        loaded = load_backbone(place, dtype=config.dtype, four_bit=config.four_bit)
+        return cls(config, *loaded, place=place)
 
     def examples(self, conversations: Sequence[Conversation]) -> list[Example]:
         """Cut conversations into prompts; the cost is their tokens."""
@@ -292,7 +301,7 @@ class TextEncoder(UtteranceEncoder):
         # how the last call padded and cut is kept there too, and decides nothing
         tokenizer |= {"padding": None, "truncation": None}
         tokens = hashlib.sha256(json.dumps(tokenizer, sort_keys=True).encode()).hexdigest()
-        base = identify(self.config.base) if self.config.lora is not None else ""
+        base = identify(self.place) if self.config.lora is not None else ""
         return fingerprint(self.kind, self.config, f"{base} {tokens}", adapter_weights(self))
 
     def save(self, folder: Path, *, dtype: torch.dtype = torch.float16) -> None:
@@ -306,7 +315,7 @@ class TextEncoder(UtteranceEncoder):
         metadata: dict[str, Any] = {"config": self.config.model_dump(exclude_defaults=True)}
         metadata["config"]["base"] = self.config.base
         if self.config.lora is not None:
-            metadata["base"] = identify(self.config.base)
+            metadata["base"] = remember(self.place)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             self.backbone.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
@@ -325,19 +334,16 @@ class TextEncoder(UtteranceEncoder):
         :param folder: the encoder's folder.
         :raises InputError: a file or a weight is missing, one is unexpected, or the base is another one.
         """
-        from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
-
         saved = read(folder, TextEncoderConfig, "text encoder")
         config = saved.config
         if config.lora is not None:
-            check_base(folder, config.base, saved.settings)
-            encoder = cls.from_base(config)
+            encoder = cls.from_base(config, find_base(folder, config.base, saved.settings))
         else:
-            backbone = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
-            tokenizer = PreTrainedTokenizerFast(
-                tokenizer_file=str(folder / "tokenizer.json"), **saved.settings["special_tokens"]
-            )
-            encoder = cls(config, backbone, tokenizer)
+            make = blank_text_backbone(folder)
+            tokens = own_tokenizer(folder, saved.settings.get("special_tokens"), SPECIAL_TOKENS)
+            path = folder / "model.safetensors"
+            encoder = cast("Self", built(lambda: cls(config, make(), tokens), saved.weights, path))
+            check_tokens(folder, tokens, encoder.backbone)
         fill(encoder, saved.weights, folder)
         return encoder
 
@@ -357,7 +363,3 @@ def places(backbone: nn.Module) -> int | None:
             before = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - before
     return None
-
-
-if TYPE_CHECKING:
-    pass
