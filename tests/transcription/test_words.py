@@ -21,6 +21,7 @@ def said(*texts):
         (["Agent: Hi", "Well: no", "so it is"], ["Hi", "no", "so it is"]),
         (["Agent: Hi", "Well: no", "so", "it", "is"], ["Hi", "Well: no", "so", "it", "is"]),
         (["Mara: Hi", "Tom: No", "Mara: Bye"], ["Hi", "No", "Bye"]),
+        (["Mary: Hi"], ["Hi"]),
         (["mara.q: hi", "tom_99: no", "mara.q: so", "tom_99: bye"], ["hi", "no", "so", "bye"]),
         ([">> MAN: I know.", "- I hate it.\n- So do I.", ">> So"], ["I know.", "I hate it. So do I.", "So"]),
         (["Dr. Anna van Quill (00:03): Hi", "it is 10:30: late"], ["Hi", "it is 10:30: late"]),

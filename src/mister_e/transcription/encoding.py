@@ -47,7 +47,8 @@ def read_text(path: Path, faults: Faults) -> str:
     text = _decoded(data, faults)
     if "\0" in text:
         raise InputError("is not text; expected a transcript")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    # two marks stand where files were joined
+    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def without_lone_surrogates(text: str) -> str:

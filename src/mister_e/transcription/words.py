@@ -133,7 +133,7 @@ def _names(lines: Sequence[str]) -> frozenset[str]:
     """Which beginnings of the lines are names of speakers."""
     heads = Counter(head[0] for line in lines if (head := _head(line)))
     said = sum(1 for line in lines if line and not line.isspace())
-    most = sum(heads.values()) >= max(2, said / 2)
+    most = 2 * sum(heads.values()) >= said + (sum(heads.values()) < 2)
     return frozenset(
         name
         for name, count in heads.items()

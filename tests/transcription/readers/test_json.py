@@ -92,6 +92,19 @@ LAYOUTS = {
             ],
         }
     },
+    "Deepgram's utterances": {
+        "results": {"utterances": [{"start": s, "end": e, "transcript": text} for text, s, e in TURNS]}
+    },
+    "YouTube": {
+        "events": [
+            {"tStartMs": 0, "id": 1},
+            *(
+                {"tStartMs": s * 1000, "dDurationMs": (e - s) * 1000, "segs": [{"utf8": text}, {"utf8": " "}]}
+                for text, s, e in TURNS
+            ),
+        ]
+    },
+    "other names of fields": [{"start_time": s, "end_time": e, "transcript": text} for text, s, e in TURNS],
     "Deepgram's words": {
         "results": {
             "channels": [{"alternatives": [{"words": words("punctuated_word", "start", "end", "speaker")}]}]
@@ -124,6 +137,11 @@ LAYOUTS = {
             {"timestamp": [word["start"], word["end"]], "text": f" {word['word']}"}
             for word in words("word", "start", "end", "speaker")
         ]
+    },
+    "words alone": {"text": "x", "words": words("word", "start", "end", "speaker")},
+    "ElevenLabs": {
+        "text": "x",
+        "words": [{"text": " ", "type": "spacing"}, *words("text", "start", "end", "speaker_id")],
     },
     "whisper.cpp": {
         "transcription": [
@@ -208,7 +226,16 @@ def test_a_text_alone_is_one_turn(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", ['{"a": 1}', "5", '"text"', "null", '{"results": 5}', '{"segments": {"a": 1}}']
+    "data",
+    [
+        '{"a": 1}',
+        "5",
+        '"text"',
+        "null",
+        '{"results": 5}',
+        '{"text": "a", "camera": 1}',
+        '{"segments": {"a": 1}}',
+    ],
 )
 def test_json_of_no_layout_is_refused_in_one_line(tmp_path, data):
     with pytest.raises(InputError) as caught:

@@ -89,8 +89,10 @@ def test_words_said_again_stay(tmp_path):
 def test_sbv(tmp_path):
     content = "0:00:00.000,0:00:02.900\nI paid, twice.\n\n0:00:03.200,0:00:05.100\n>> MAN: No.\n"
     expected = [("I paid, twice.", 0.0, 2.9), ("No.", 3.2, 5.1)]
-    assert read(tmp_path, "a.sbv", content) == expected
-    assert read(tmp_path, "a.txt", content) == expected
+    for name in ("a.sbv", "a.srt", "a.txt"):
+        assert read(tmp_path, name, content) == expected
+    srt = "1\n00:00:01,000 --> 00:00:02,000\nHi\n"
+    assert read(tmp_path, "b.sbv", "\ufeff\ufeff" + srt) == [("Hi", 1.0, 2.0)]
 
 
 def test_lrc_ends_a_line_where_the_next_begins(tmp_path):

@@ -30,6 +30,11 @@ def test_a_table_of_whole_seconds_has_seconds(tmp_path):
     ]
 
 
+def test_times_have_other_names_too(tmp_path):
+    content = "Start Time,End Time,Speaker,Text\n00:00:01.000,00:00:02.000,Mara,Hi\n"
+    assert read(tmp_path, "a.csv", content) == [("Hi", 1.0, 2.0)]
+
+
 def test_a_row_that_cannot_be_read_costs_itself(tmp_path):
     notes = []
     assert read(tmp_path, "a.csv", "text,start\nA,1\nB,1e300\nC,2\n", notes) == [
@@ -46,6 +51,8 @@ def test_a_row_that_cannot_be_read_costs_itself(tmp_path):
         "[Mara Quill] 10:15:01\nI paid.\n\n[Joy Ray] 10:15:04\nNo.\n",
         "Speaker 1 (00:03):\nI paid.\nSpeaker 2 (00:09):\nNo.\n",
         "spk_0: I paid.\nspk_1: No.\n",
+        "Mara Quill\n0:03\nI paid.\n\nJoy Ray\n0:09\nNo.\n",
+        "Host 00:00:05\nI paid.\nGuest 2 00:01:05\nNo.\n",
         "00:00:01\nMara: I paid.\n00:00:04\nMara: No.\n",
         "[00:00:01] Mara Quill: I paid.\n[00:00:04] Joy Ray: No.\n",
         "10:15:01 From Mara Quill to Everyone:\n\tI paid.\n10:16:01\t From  Joy : No.\n",

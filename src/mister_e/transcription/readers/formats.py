@@ -131,6 +131,10 @@ def _kind(extension: str, text: str) -> str:
         for kind, fits in _UNMISTAKABLE:
             if fits(text):
                 return kind
+    if extension in (".srt", ".vtt", ".sbv") and looks_like_sbv(text):
+        return ".sbv"
+    if extension == ".sbv" and looks_like_srt(text):
+        return ".srt"
     if extension in _READERS and extension != ".txt":
         return extension
     for kind, fits in _LIKELY:

@@ -12,6 +12,10 @@ from mister_e.errors import InputError
 #: No recording is longer: a time beyond it, in seconds, is a mistake.
 LONGEST_SECONDS = 10_000_000.0
 
+#: Names that columns and fields of times have.
+_STARTS = ("start", "start_time", "start time", "begin")
+_ENDS = ("end", "end_time", "end time")
+
 #: Nobody says more at a time; the model reads the first few hundred words.
 MOST_CHARACTERS = 1_000_000
 
@@ -169,11 +173,14 @@ def row_of(data: Mapping[str, Any], where: str) -> Row:
 
     :raises InputError: a field is missing or wrong.
     """
-    text = text_of(data)
+    text = text_of(data, "text" if "text" in data or "transcript" not in data else "transcript")
     given_id = data.get("id")
     if not isinstance(given_id, str | int | None):
         raise InputError(f"id is {_short(given_id)}, expected a string")
-    start, end = (time_of(data.get(name), name) for name in ("start", "end"))
+    start, end = (
+        time_of(data.get(name := next((name for name in names if name in data), names[0])), name)
+        for names in (_STARTS, _ENDS)
+    )
     return Row(
         where, text, start, end, str(given_id) if given_id not in (None, "") else None, channel_of(data)
     )

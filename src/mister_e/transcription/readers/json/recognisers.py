@@ -6,8 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mister_e.errors import InputError
+from mister_e.transcription.readers.json.services import words_of
 from mister_e.transcription.readers.rows import Faults, Row, checked, row_of, text_of, time_of
 from mister_e.transcription.readers.word_runs import Word, turns_of
+
+#: Fields that recognisers write beside a text.
+_OF_A_TEXT = frozenset(
+    {"text", "language", "languages", "language_code", "duration", "task", "usage", "logprobs"}
+)
+_SIDES = ("start", "end")
 
 #: Chunks are words, and not phrases, if they have so few words in the mean.
 _MOST_WORDS_OF_A_WORD = 1.2
@@ -25,11 +32,18 @@ def _segment(segment: dict[str, Any], where: str) -> Row:
         return row
     words = segment.get("words")
     words = [word for word in words if isinstance(word, dict)] if isinstance(words, list) else []
-    starts = [time for word in words if (time := time_of(word.get("start"), "start")) is not None]
-    ends = [time for word in words if (time := time_of(word.get("end"), "end")) is not None]
+    starts, ends = ([time for word in words if (time := _known(word, name)) is not None] for name in _SIDES)
     start = row.start if row.start is not None else min(starts, default=None)
     end = row.end if row.end is not None else max(ends, default=None)
     return Row(where, row.text, start, end, row.id, row.channel)
+
+
+def _known(word: dict[str, Any], name: str) -> float | None:
+    """Time of a word; None where it is none, for other words of its segment have one too."""
+    try:
+        return time_of(word.get(name), name)
+    except InputError:
+        return None
 
 
 def _chunks(data: Any, faults: Faults) -> Iterator[Row]:
@@ -65,6 +79,32 @@ def _whisper_cpp(data: Any, faults: Faults) -> Iterator[Row]:
     return checked(data["transcription"], "segment", read, faults)
 
 
+def _youtube(data: Any, faults: Faults) -> Iterator[Row]:
+    """YouTube's captions: events in milliseconds, each of pieces of text."""
+
+    def read(event: dict[str, Any], where: str) -> Row | None:
+        pieces = event.get("segs")
+        if not isinstance(pieces, list):
+            return None  # where a window of the player begins
+        text = "".join(text_of(piece, "utf8") for piece in pieces if isinstance(piece, dict))
+        start, length = (time_of(event.get(name), name, unit=0.001) for name in ("tStartMs", "dDurationMs"))
+        return Row(where, text, start, None if start is None or length is None else start + length)
+
+    return checked(data["events"], "event", read, faults)
+
+
+def _words(data: Any, faults: Faults) -> Iterator[Row]:
+    """Words alone, as of OpenAI's and ElevenLabs' services."""
+    first = data["words"][0] if data["words"] else None
+    field = "word" if isinstance(first, dict) and "word" in first else "text"
+    return turns_of(words_of(data["words"], field, faults))
+
+
+def _is_whole(data: Any) -> bool:
+    """Tell words without any turns from other JSON, such as notes on a recording."""
+    return isinstance(data, dict) and isinstance(data.get("text"), str) and data.keys() <= _OF_A_TEXT
+
+
 def _whole(data: Any, faults: Faults) -> Iterator[Row]:
     """Words without any turns, OpenAI's shortest answer."""
     faults.remark("it holds a text without turns, which is taken as one; ask for segments to get times")
@@ -80,5 +120,7 @@ LAYOUTS = (
     (lambda data: isinstance(data, list) or (isinstance(data, dict) and "segments" in data), _segments),
     (_has("chunks"), _chunks),
     (_has("transcription"), _whisper_cpp),
-    (lambda data: isinstance(data, dict) and isinstance(data.get("text"), str), _whole),
+    (_has("events"), _youtube),
+    (_has("words"), _words),
+    (_is_whole, _whole),
 )

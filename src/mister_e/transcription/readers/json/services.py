@@ -85,17 +85,27 @@ def _assembly(data: Any, faults: Faults) -> Iterator[Row]:
     for field in ("utterances", "sentences", "paragraphs"):
         if data.get(field):
             return checked(data[field], field[:-1], _row("text", "start", "end", unit=0.001), faults)
-    return turns_of(_words(data.get("words"), "text", faults, unit=0.001))
+    return turns_of(words_of(data.get("words"), "text", faults, unit=0.001))
 
 
-def _words(words: Any, text: str, faults: Faults, *, unit: float = 1.0) -> list[Word]:
-    """Words with `start`, `end` and perhaps a speaker."""
+def words_of(words: Any, text: str, faults: Faults, *, unit: float = 1.0) -> list[Word]:
+    """Words with `start`, `end` and perhaps a speaker; what stands between them is passed over.
+
+    :param text: the field of the word, unless it has one with its marks.
+    :param unit: seconds that 1 stands for.
+    """
     found: list[Word] = []
 
     def read(word: dict[str, Any], where: str) -> None:
+        if word.get("type") == "spacing":
+            return
         field = "punctuated_word" if "punctuated_word" in word else text
         start, end = (time_of(word.get(name), name, unit=unit) for name in ("start", "end"))
-        found.append(Word(where, text_of(word, field), start, end, str(word.get("speaker"))[:80]))
+        found.append(
+            Word(
+                where, text_of(word, field), start, end, str(word.get("speaker", word.get("speaker_id")))[:80]
+            )
+        )
 
     for _ in checked(words, "word", read, faults):
         pass
@@ -108,12 +118,12 @@ def _deepgram(data: Any, faults: Faults) -> Iterator[Row]:
     if results.get("utterances"):
         yield from checked(results["utterances"], "utterance", _row("transcript", "start", "end"), faults)
         return
-    several = len(results["channels"]) > 1
-    for number, channel in enumerate(results["channels"]):
+    channels = results.get("channels", [])
+    for number, channel in enumerate(channels):
         alternatives = channel.get("alternatives") if isinstance(channel, dict) else None
         if isinstance(alternatives, list) and alternatives and isinstance(alternatives[0], dict):
-            words = _words(alternatives[0].get("words"), "word", faults)
-            yield from turns_of(words, channel=number if several else None)
+            words = words_of(alternatives[0].get("words"), "word", faults)
+            yield from turns_of(words, channel=number if len(channels) > 1 else None)
         else:
             faults.leave_out(f"channel {number}", "has no alternatives")
 
@@ -208,7 +218,9 @@ def _is_amazon(data: Any) -> bool:
 
 def _is_deepgram(data: Any) -> bool:
     results = _results(data)
-    return isinstance(results, dict) and isinstance(results.get("channels"), list)
+    if not isinstance(results, dict) or not isinstance(results.get("channels", []), list):
+        return False
+    return bool(results.keys() & {"channels", "utterances"})
 
 
 def _is_speechmatics(data: Any) -> bool:
