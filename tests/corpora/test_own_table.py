@@ -356,6 +356,12 @@ def test_audio_of_one_turn_is_whole_and_of_several_is_cut(tmp_path):
         ("conversation_id,text,label\na,b,joy\n\n,c,sad\n", {}, "row 3: conversation_id is empty"),
         (three("end", [0.5, 0.5, 2.5]), {}, r"row 2: from 1\.0 to 0\.5 s"),
         (three("conversation_id", ["a", "", "b"]), {}, "row 2: conversation_id is empty"),
+        (three("label", ["joy", "x" * 1001, "sad"]), {}, r"row 2: label has 1,001 characters"),
+        (
+            frame(**{f"n{n}": [0] * 30 for n in range(99)}),
+            {"features": ["x"]},
+            "end, label, .* and 86 more",
+        ),
         (three("split", ["train", "holdout", "test"]), {}, "row 2: split 'holdout'"),
         (three("split", ["train", "", "test"]), {}, "row 2: split is empty"),
         (three("split", ["train", "test", "test"]), {}, "one conversation of train"),

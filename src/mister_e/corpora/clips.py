@@ -21,8 +21,10 @@ from mister_e.audio.sandbox import probe
 from mister_e.corpora import build
 from mister_e.corpora.base import SPLITS, Protocol, Row
 from mister_e.corpora.reading.cells import (
+    check_name,
     file_inside,
     is_empty,
+    listed,
     refuse_cell,
     seconds_or_number,
     unify_classes,
@@ -227,9 +229,7 @@ def read_manifest(folder: Path, notes: list[str] | None = None) -> list[Labelled
     names = _column_names(columns)
     for name in _REQUIRED:
         if name not in names.values():
-            raise InputError(
-                f"{path}, line 1: no column {name!r}; it has {', '.join(columns) or 'no columns'}"
-            )
+            raise InputError(f"{path}, line 1: no column {name!r}; it has {listed(columns) or 'no columns'}")
     rows = [
         _row({names[name]: cell for name, cell in record.cells.items()}, record.line, folder)
         for record in records
@@ -254,6 +254,9 @@ def _row(cells: Mapping[str, str], line: int, folder: Path) -> LabelledClip:
     """Check the cells of one clip; the emotion stays as it is written."""
     where = f"{folder / MANIFEST}, line {line}"
     own = {name: cells.get(name, "") for name in _COLUMNS}
+    for name, cell in own.items():
+        if name != "text":
+            check_name(cell, where, name)
     emotion, text = own.pop("emotion") or None, own.pop("text") or None
     own = {name: "" if is_empty(cell) else cell for name, cell in own.items()}
     file = own["file"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mister_e.corpora.base import SPLITS, Protocol, Row
+from mister_e.corpora.reading.cells import check_name
 from mister_e.corpora.reading.delimited import read_delimited, read_text
 from mister_e.corpora.splits import split_name
 from mister_e.errors import InputError
@@ -32,6 +33,8 @@ def read_splits(path: str | Path) -> dict[str, str]:
     pairs = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
     splits: dict[str, str] = {}
     for name, split in pairs:
+        for cell in (name, split):
+            check_name(cell, str(path), "a cell")
         if name in splits:
             raise InputError(f"{path}: conversation {name} is there twice; leave one line of it")
         splits[name] = split_name(split, f"{path}, conversation {name}")

@@ -12,7 +12,7 @@ import polars as pl
 
 from mister_e.corpora import build
 from mister_e.corpora.base import Protocol, Row
-from mister_e.corpora.reading.cells import file_inside, unify_classes
+from mister_e.corpora.reading.cells import file_inside, listed, unify_classes
 from mister_e.corpora.reading.frames import KNOWN, ROW, read_frame, row_names, with_features
 from mister_e.corpora.splits import make_splits, make_validation, split_name
 from mister_e.corpora.store import Corpus
@@ -111,7 +111,7 @@ def _rows(frame: pl.DataFrame, src: Path, features: Sequence[str], repairs: list
     for column in _REQUIRED:
         if column not in there:
             raise InputError(
-                f"{src}: has no column {column!r}; its columns are {', '.join(there)}"
+                f"{src}: has no column {column!r}; its columns are {listed(there)}"
                 f" (say which one it is: --column {column}=NAME)"
             )
     if not features and not {"text", "audio"} & set(frame.columns):

@@ -87,6 +87,7 @@ def test_lines_are_those_of_the_file(read, tmp_path):
         (b"a,b\r1,2\r3,\x004\r", "line 3: holds a zero byte"),
         (b"\xff\xfea\x00,\x00b", "damaged UTF-16-LE"),
         (b"\xff\xfea\x00\x00\xd8\n\x00", "damaged UTF-16-LE"),
+        ("a," + "b" * 1001 + "\n", r"line 1: a column has 1,001 characters \('bbb"),
         (b"PK\x03\x04 and more", "is a workbook or zip, not text; save it as CSV"),
         (b"PAR1", "is Parquet, not text"),
     ],

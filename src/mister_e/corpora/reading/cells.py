@@ -13,6 +13,9 @@ from mister_e.errors import InputError
 #: What programs write into a cell that is empty, in lower case.
 EMPTY = frozenset(["", "nan", "-nan", "null", "none", "na", "n/a", "n.a.", "#n/a", "<na>", "<null>", "nil"])
 
+#: Characters of a name (a column, a label, an id, a path) at most: more is text that lost its quotes.
+LONGEST_NAME = 1000
+
 _CLOCK = re.compile(r"(?:([0-9]+):(?=[0-9]+:))?([0-9]+):([0-9]{1,2}(?:[.,][0-9]+)?)")
 _SIMPLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 #: 1.234,5 and 1,234.5: the last mark is the decimal one. 1,234,567: none is.
@@ -180,6 +183,24 @@ def file_inside(folder: Path, name: str) -> str | None:
         except (OSError, ValueError):  # too long, or with a zero byte
             continue
     return None
+
+
+def check_name(name: str, where: str, what: str) -> None:
+    """Refuse a name that is none by its length.
+
+    :raises InputError: it is longer than `LONGEST_NAME`.
+    """
+    if len(name) > LONGEST_NAME:
+        raise InputError(
+            f"{where}: {what} has {len(name):,} characters ({name[:40]!r}…), expected a name;"
+            " look at the quotes"
+        )
+
+
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(name if len(name) <= 100 else f"{name[:100]}…" for name in names[:limit]) + more
 
 
 def refuse_cell(where: str, column: str, cell: object, expected: object) -> InputError:

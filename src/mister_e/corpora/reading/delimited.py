@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mister_e.corpora.reading.cells import check_name
 from mister_e.corpora.text import ZERO_WIDTH, decode
 from mister_e.errors import InputError
 
@@ -162,7 +163,9 @@ def _bare(name: str) -> str:
 
 
 def _check_columns(columns: Sequence[str], where: str) -> None:
-    """Refuse a column that is there twice."""
+    """Refuse a column that is there twice, or no name."""
+    for name in columns:
+        check_name(name, where, "a column")
     twice = [name for name, count in Counter(filter(None, columns)).items() if count > 1]
     if twice:
         raise InputError(f"{where}: column {twice[0]!r} is there twice; take one of them out")

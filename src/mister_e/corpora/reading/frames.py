@@ -9,7 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
-from mister_e.corpora.reading.cells import EMPTY, NotANumberError, numbers, refuse_cell
+from mister_e.corpora.reading.cells import (
+    EMPTY,
+    LONGEST_NAME,
+    NotANumberError,
+    check_name,
+    listed,
+    numbers,
+    refuse_cell,
+)
 from mister_e.corpora.reading.delimited import Record, read_bytes, read_delimited
 from mister_e.corpora.reading.json_lines import read_json_lines
 from mister_e.errors import InputError
@@ -88,8 +96,8 @@ def with_features(frame: pl.DataFrame, patterns: Sequence[str], path: Path) -> t
     for pattern in patterns:
         names = [name for name in others if fnmatchcase(name, pattern)]
         if not names:
-            there = ", ".join(name for name in frame.columns if name != ROW)
-            raise InputError(f"{path}: no column is called {pattern!r}; its columns are {there}")
+            there = [name for name in frame.columns if name != ROW]
+            raise InputError(f"{path}: no column is called {pattern!r}; its columns are {listed(there)}")
         for name in names:
             column = typed(frame[name], pl.Float64, row_names(frame, path))
             chosen[name] = column.set(column.is_infinite().fill_null(False), None)
@@ -108,6 +116,9 @@ def typed(column: pl.Series, kind: type[pl.DataType], where: Callable[[int], str
         # in a text, "none" or "null" may be what was said; a label may be called so
         blank = [""] if column.name in ("text", "label") else list(EMPTY)
         column = column.set(column.str.to_lowercase().is_in(blank).fill_null(False), None)
+        if column.name in KNOWN and column.name != "text":
+            for place in (column.str.len_chars() > LONGEST_NAME).arg_true():
+                check_name(column[place], where(place), column.name)
     elif column.dtype.is_float():
         column = column.fill_nan(None)
     if kind in (pl.Float64, pl.Int64):
@@ -197,6 +208,8 @@ def _read_parquet(path: Path) -> pl.DataFrame:
         raise InputError(f"{path}: cannot be read as parquet (it is none, or cut off); write it again")
     try:
         frame = pl.read_parquet(data)
+        for name in frame.columns:
+            check_name(name, str(path), "a column")
         return frame.with_columns(pl.Series(ROW, range(1, frame.height + 1), pl.Int64))
     # a panic of polars on a damaged file is no Exception
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
@@ -212,7 +225,7 @@ def _renamed(frame: pl.DataFrame, columns: Mapping[str, str], path: Path) -> pl.
         if new not in KNOWN:
             raise InputError(f"there is no column {new!r} to name: choose {', '.join(KNOWN)}")
         if old not in there:
-            raise InputError(f"{path}: has no column {old!r}; its columns are {', '.join(there)}")
+            raise InputError(f"{path}: has no column {old!r}; its columns are {listed(there)}")
         names[old] = new
     # Label or TEXT, where no other column is meant
     taken = {*there, *names.values()}

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mister_e.corpora.reading.cells import check_name
 from mister_e.corpora.reading.delimited import Record, read_text
 from mister_e.errors import InputError
 from mister_e.files import writable
@@ -45,6 +46,7 @@ def read_json_lines(path: Path, notes: list[str]) -> tuple[list[str], list[Recor
         cells = {}
         for key, value in values.items():
             cell = _cell(value, f"{where}: {key[:40]!r}")
+            check_name(key, where, "a field")
             name = writable(key.replace("\0", "\ufffd"))
             cells[name] = writable(cell)
             mended += (name, cells[name]) != (key, cell)
