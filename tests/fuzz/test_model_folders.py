@@ -28,6 +28,7 @@ from mister_e.model.config import MixtureConfig
 
 #: Each is one folder with one thing changed; `make fuzz` asks for more.
 COUNT = int(os.environ.get("MISTER_E_FUZZ", "160"))
+SEED = int(os.environ.get("MISTER_E_FUZZ_SEED", "0"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.posix]
 
@@ -235,7 +236,7 @@ def outcome(folder: Path) -> str:
 
 @pytest.mark.parametrize("seed", range(COUNT))
 def test_a_changed_folder_opens_or_tells_why_in_one_line(folders, tmp_path, seed):
-    chance = random.Random(seed)
+    chance = random.Random(f"{SEED} {seed}")
     folder = tmp_path / "model"
     shutil.copytree(folders[chance.choice(("whole", "lora"))], folder)
     told = changed(folder, chance)
