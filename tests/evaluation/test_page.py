@@ -172,3 +172,9 @@ def test_in_a_browser_it_opens_offline_and_a_phone_does_not_scroll_sideways(made
             grounds[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
         browser.close()
     assert grounds["light"] != grounds["dark"]
+
+
+def test_names_of_classes_are_no_formulas(tmp_path):
+    pytest.importorskip("matplotlib")
+    save_confusion(tmp_path / "c.png", np.eye(2, dtype=np.int64), ["$\\frac$ a", "b$$"])
+    assert (tmp_path / "c.png").stat().st_size > 1000

@@ -38,8 +38,9 @@ def save_confusion(path: Path, confusion: NDArray[np.int64], labels: Sequence[st
     axes = figure.subplots()
     axes.imshow(from_true, cmap=_shades(), vmin=0, vmax=1)
     places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, labels)
+    # a $ in a name is no formula
+    axes.set_xticks(places, labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(places, labels, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for row in places:

@@ -127,10 +127,11 @@ def read_delimited(path: Path, notes: list[str]) -> tuple[list[str], list[Record
                 continue
             if len(cells) != len(columns):
                 cells = _fitted(cells, columns, f"{path}, row {row}, line {line}", separator)
-            nameless = nameless or any(cell and not name for name, cell in zip(columns, cells, strict=True))
-            records.append(
-                Record(row, line, {name: c for name, c in zip(columns, cells, strict=True) if name})
-            )
+            named = dict(zip(columns, cells, strict=True))
+            if "" in named:
+                nameless = nameless or any(c for name, c in zip(columns, cells, strict=True) if not name)
+                del named[""]
+            records.append(Record(row, line, named))
     except csv.Error as error:
         where = f"row {row + 1}, line {line}" if columns else f"line {line}"
         raise InputError(

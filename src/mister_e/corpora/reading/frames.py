@@ -49,6 +49,9 @@ ROW = "\0row"
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
+#: A number as programs write it, which polars reads.
+_PLAIN = r"^[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?$"
+
 #: Columns in which a time may be written as on a clock.
 _TIMES = ("start", "end")
 
@@ -158,7 +161,9 @@ def _numeric(column: pl.Series, kind: type[pl.DataType], where: Callable[[int], 
 
     :raises InputError: a cell is no such number.
     """
-    if column.dtype == pl.String:
+    if column.dtype == pl.String and column.str.contains(_PLAIN).all():
+        column = column.cast(pl.Float64)
+    elif column.dtype == pl.String:
         try:
             values = numbers(column.to_list(), clocks=column.name in _TIMES)
         except NotANumberError as error:
@@ -197,7 +202,8 @@ def _read(path: Path, repairs: list[str]) -> pl.DataFrame:
 
 def _from_records(columns: Sequence[str], records: Sequence[Record]) -> pl.DataFrame:
     """Make a frame of text."""
-    series = [pl.Series(name, [record.cells.get(name) for record in records], pl.String) for name in columns]
+    rows = [record.cells for record in records]
+    series = [pl.Series(name, [row.get(name) for row in rows], pl.String) for name in columns]
     return pl.DataFrame([*series, pl.Series(ROW, [record.row for record in records], pl.Int64)])
 
 
