@@ -141,6 +141,19 @@ def test_one_format_that_does_not_fit_leaves_the_other_outputs(run, tmp_path):
     )
 
 
+def test_a_bad_cue_costs_itself_or_with_strict_the_file(run, chat, recording, tmp_path):
+    chat.write_text(chat.read_text(encoding="utf-8").replace("05,000", "01,000"), encoding="utf-8")
+    fault = "line 6: ends (1 s) before it starts (3.5 s); correct its times"
+    alone = run("analyze", chat, "--format", "csv")
+    assert alone.exit_code == 0
+    assert alone.stderr == f"note: {chat}: {fault}; it was left out\n"
+    assert len(list(csv.DictReader(alone.stdout.splitlines()))) == 1
+    beside = run("analyze", recording, "--transcript", chat, "--format", "csv")
+    assert f"note: {recording}: chat.srt: {fault}; it was left out\n" in beside.stderr
+    strict = run("analyze", chat, "--strict")
+    assert (strict.exit_code, strict.stderr) == (2, f"error: {chat}: {fault}\n")
+
+
 def test_an_empty_file_alone_is_bad_input(run, tmp_path):
     empty = tmp_path / "empty.wav"
     empty.touch()

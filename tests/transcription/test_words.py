@@ -43,6 +43,10 @@ def test_names_of_speakers_are_dropped(lines, expected):
         "2 < 3 and 5 > 4",
         "I (kind of) like it",
         "42",
+        "he left (phone me tomorrow) early",
+        "at (NASA) and (a single time)",
+        "(I was crying)",
+        "hosts: all of them",
         "😂😂",
         "-5 degrees",
         "f(x) * g(x) * h",
@@ -58,6 +62,7 @@ def test_words_stay(line):
         ("♪ la la, so happy ♪", "la la, so happy"),
         ("[sadness 71%] I know.", "I know."),
         ("No (laughs) way *sobs* <unk>", "No way"),
+        ("(upbeat music) Hi (speaking Spanish) you (clears throat) (Crying)", "Hi you"),
         ("(DOOR SLAMS) Who is it?", "Who is it?"),
     ],
 )

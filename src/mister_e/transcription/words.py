@@ -21,7 +21,7 @@ _TIME_OF_SPEAKER = re.compile(r"\s{0,3}[(\[]\d{1,2}(?::\d{2}){1,2}[)\]]")
 _LABEL = re.compile(
     r"(?:spkr?|speaker|participant|agent|customer|caller|client|operator|interviewer|interviewee|patient|doctor"
     r"|therapist|counsel+or|host|guest|man|woman|boy|girl|narrator|student|teacher|moderator|person|user|unknown)"
-    r"(?:[ _-]?(?:\d{1,3}|[A-Za-z]|speaker))?",
+    r"(?:[ _-]?\d{1,3}|[ _-][A-Za-z]|[ _-]speaker)?",
     re.IGNORECASE,
 )
 _PARTICLES = frozenset(
@@ -32,14 +32,18 @@ _PARTICLES = frozenset(
 _BRACKETS = re.compile(r"\[[^\[\]]{0,80}\](?!\s{0,3}:)|【[^【】]{0,80}】")
 _ASIDE = re.compile(r"\(([^()]{1,60})\)|\*([^*]{1,60})\*|<([^<>]{1,30})>")
 _SOUND = re.compile(
-    r"\b(?:laugh|chuckl|giggl|sigh|gasp|groan|moan|sob|cry|cries|weep|whimper|cough|sneez|sniff|snort|snor|yawn"
-    r"|breath|inhal|exhal|pant|gulp|clears? throat|clearing throat|scream|shout|yell|whisper|mumbl|mutter|hum"
-    r"|applau|clap|cheer|whistl|music|sing|song|silence|paus|inaudible|unintelligible|indistinct|unclear"
-    r"|crosstalk|cross talk|noise|static|beep|ring|knock|door|phone|background|chatter|speak|foreign"
-    r"|unk\b|sil\b|spn\b|nsn\b|media omitted"
-    r"|blank_audio|no speech)",
-    re.IGNORECASE,
+    r"\b(?:(?:laugh|chuckle|giggle|sigh|gasp|groan|moan|sob|weep|whimper|cough|sneeze|sniff|sniffle|snort|snore|yawn"
+    r"|inhale|exhale|scream|shout|yell|whisper|mumble|mutter|hum|clap|cheer|whistle|beep|ring|knock|slam|chatter"
+    r"|pause|breathe)(?:s|es|d|ed)?"
+    r"|(?:laugh|chuckl|giggl|sigh|gasp|groan|moan|sobb|weep|whimper|cough|sneez|sniff|sniffl|snort|snor|yawn|cry"
+    r"|inhal|exhal|scream|shout|yell|whisper|mumbl|mutter|humm|clapp|cheer|whistl|beep|ring|knock|sing|breath"
+    r"|chatter|clear)ing"
+    r"|laughter|cries|applause|music|sings|silence|inaudible|unintelligible|indistinct|unclear"
+    r"|crosstalk|cross talk|noise|static|clears? throat|foreign|unk|sil|spn|nsn"
+    r"|media omitted|blank_audio|no speech"
+    r"|(?:speaks|speaking|in) [A-Z][a-z]+)\b",
 )
+_SAID = re.compile(r"\b(?:i|i'm|you|we|me|my|us|your|our)\b", re.IGNORECASE)
 _MOST_SOUND_WORDS = 5
 _NOTES = "♩♪♫♬♭♮♯🎵🎶🎼"
 _WITHOUT_NOTES = str.maketrans(dict.fromkeys(_NOTES, " "))
@@ -178,6 +182,9 @@ def _said(text: str) -> str:
 
 def _is_sound(aside: str) -> bool:
     """Whether words in brackets tell a sound, and are not said themselves."""
-    letters = [character for character in aside if character.isalpha()]
-    capitals = len(letters) > 2 and all(character.isupper() for character in letters)
-    return len(aside.split()) <= _MOST_SOUND_WORDS and (capitals or _SOUND.search(aside) is not None)
+    words = aside.split()
+    if len(words) > _MOST_SOUND_WORDS or _SAID.search(aside):
+        return False
+    # one word in capitals may be a name, as NASA
+    shown = len(words) > 1 and aside.isupper()
+    return shown or _SOUND.search(aside) is not None or _SOUND.search(aside.lower()) is not None

@@ -64,7 +64,9 @@ def test_text_of_meetings_is_its_words(tmp_path, content):
 
 
 def test_times_that_are_words_stay(tmp_path):
-    assert read(tmp_path, "a.txt", "Meet me at 10:30\n10:30 is late\n")[0][0] == "Meet me at 10:30"
+    assert read(tmp_path, "a.txt", "Meet me at 10:30\n10:30 is late\nWe met (10:30)\n") == [
+        (text, None, None) for text in ("Meet me at 10:30", "10:30 is late", "We met (10:30)")
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "utf-16"])

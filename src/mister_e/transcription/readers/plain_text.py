@@ -13,7 +13,7 @@ _TIME = rf"[\[(]?{_CLOCK}[\])]?"
 _HEADS = (
     re.compile(rf"[^\s\[(].{{0,60}}?(?: {{2,4}}|\t){_TIME}:?"),
     re.compile(rf"\[[^\[\]]{{1,60}}\]\s{{0,3}}{_TIME}:?"),
-    re.compile(rf"[^\s\[(].{{0,60}}? ?\({_CLOCK}\):?"),
+    re.compile(rf"[^\s\[(].{{0,60}}? ?\({_CLOCK}\):"),
     re.compile(rf"{_TIME}(?:\s?(?:-->|[-\u2013])\s?{_TIME})?:?"),
 )
 _LONE = re.compile(_TIME)
