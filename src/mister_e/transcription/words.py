@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import repeat
 
 from mister_e.transcription.encoding import without_lone_surrogates
 from mister_e.transcription.readers.rows import MOST_CHARACTERS, Faults, Row
@@ -67,10 +68,13 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
     """
     rows = [row for row in rows if _is_short(row, faults)]
     lines = [() if row.verbatim else tuple(_said(row.text).split("\n")) for row in rows]
-    names = _names([line for of_row in lines for line in of_row])
+    heads = [[_head(line) for line in of_row] for of_row in lines]
+    names = _names(lines, heads)
     kept, mute, halves = [], [], []
-    for row, of_row in zip(rows, lines, strict=True):
-        text = row.text if row.verbatim else "\n".join(_without_name(line, names) for line in of_row)
+    for row, of_row, heads_of_row in zip(rows, lines, heads, strict=True):
+        text = row.text
+        if not row.verbatim:
+            text = "\n".join(map(_without_name, of_row, heads_of_row, repeat(names)))
         whole = without_lone_surrogates(text)
         if whole != text:
             halves.append(row.where)
@@ -117,7 +121,7 @@ def _head(line: str) -> tuple[str, int] | None:
         return None
     place = _beginning(line)
     start = line[place : place + 2 * _LONGEST_NAME]
-    time = _TIME_OF_SPEAKER.search(start)
+    time = _TIME_OF_SPEAKER.search(start) if "(" in start or "[" in start else None
     before = start[: time.start()] if time and ":" not in start[: time.start()] else start.partition(":")[0]
     rest = start[time.end() :] if time and len(before) == time.start() else start[len(before) :]
     if not rest.startswith(":") or not (len(rest) == 1 or rest[1].isspace()):
@@ -133,14 +137,16 @@ def _head(line: str) -> tuple[str, int] | None:
     return name, place + len(start) - len(rest) + 1
 
 
-def _names(lines: Sequence[str]) -> frozenset[str]:
-    """Which beginnings of the lines are names of speakers."""
-    heads = Counter(head[0] for line in lines if (head := _head(line)))
-    said = sum(1 for line in lines if line and not line.isspace())
-    most = 2 * sum(heads.values()) >= said + (sum(heads.values()) < 2)
+def _names(
+    lines: Sequence[Sequence[str]], heads: Sequence[Sequence[tuple[str, int] | None]]
+) -> frozenset[str]:
+    """Which beginnings of the lines of all rows are names of speakers."""
+    counts = Counter(head[0] for of_row in heads for head in of_row if head)
+    said = sum(1 for of_row in lines for line in of_row if line and not line.isspace())
+    most = 2 * counts.total() >= said + (counts.total() < 2)
     return frozenset(
         name
-        for name, count in heads.items()
+        for name, count in counts.items()
         if _LABEL.fullmatch(name)
         or (_is_capitalised(name) and (" " in name or name.isupper() or count > 1 or most))
         or (most and count > 1)
@@ -158,9 +164,8 @@ def _is_capitalised(name: str) -> bool:
     )
 
 
-def _without_name(line: str, names: frozenset[str]) -> str:
+def _without_name(line: str, head: tuple[str, int] | None, names: frozenset[str]) -> str:
     """A line without the name or the mark of who says it."""
-    head = _head(line)
     if head and head[0] in names:
         return line[head[1] :]
     return line[_beginning(line) :]
@@ -168,6 +173,8 @@ def _without_name(line: str, names: frozenset[str]) -> str:
 
 def _beginning(line: str) -> int:
     """Where a line begins after blanks and the mark of another person's words."""
+    if line[:1].isalnum():
+        return 0
     mark = _NEW_SPEAKER.match(line)
     return mark.end() if mark else len(line) - len(line.lstrip())
 
