@@ -17,7 +17,7 @@ def conversation() -> Conversation:
         (
             Utterance("t1", "Hello", 0.0, 1.5, channel=0, audio=Clip("call.wav", 0.0, 1.5, 0), label="joy"),
             Utterance("t2", None, 1.5, 2.0, custom={"improvised": True}),
-            Utterance("t3", "Bye"),
+            Utterance("t3", "Bye", asr_confidence=0.4, text_uncertain=True),
         ),
         source="call.wav",
         duration=3.0,
@@ -27,6 +27,12 @@ def conversation() -> Conversation:
 def test_a_conversation_survives_json():
     before = conversation()
     assert Conversation.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def test_json_of_a_version_without_confidence_of_recognition_is_read():
+    data = Utterance("t1", "Hi").to_json()
+    del data["asr_confidence"], data["text_uncertain"]
+    assert Utterance.from_json(data) == Utterance("t1", "Hi")
 
 
 def test_nouns_are_frozen():
@@ -48,6 +54,8 @@ def test_there_is_no_place_for_a_speaker():
         ({"id": "a", "start": 2.0, "end": 1.0}, "ends .* before it starts"),
         ({"id": "a", "start": -1.0}, "start is -1.0"),
         ({"id": "a", "end": float("nan")}, "end is nan"),
+        ({"id": "a", "asr_confidence": 1.5}, "asr_confidence is 1.5, expected 0 to 1"),
+        ({"id": "a", "asr_confidence": float("nan")}, "asr_confidence is nan"),
     ],
 )
 def test_a_bad_utterance_says_what_is_wrong(fields, message):

@@ -94,6 +94,9 @@ class Utterance:
     :param audio: the sound of the turn; None = speech missing.
     :param label: the emotion an annotator gave; None = unlabelled.
     :param custom: anything else a corpus says about the turn (JSON values).
+    :param asr_confidence: 0 to 1, what the recogniser says of its words; None = it does not say, or the words
+        are not recognised.
+    :param text_uncertain: the words were recognised so doubtfully that no model reads them.
     """
 
     id: str
@@ -104,6 +107,8 @@ class Utterance:
     audio: Clip | None = None
     label: str | None = None
     custom: Mapping[str, Any] = field(default_factory=dict)
+    asr_confidence: float | None = None
+    text_uncertain: bool = False
 
     __pydantic_config__ = _STRICT
 
@@ -114,6 +119,8 @@ class Utterance:
             time = getattr(self, name)
             if time is not None and not (np.isfinite(time) and time >= 0):
                 raise InputError(f"utterance {self.id}: {name} is {time}, expected seconds >= 0")
+        if self.asr_confidence is not None and not 0 <= self.asr_confidence <= 1:
+            raise InputError(f"utterance {self.id}: asr_confidence is {self.asr_confidence}, expected 0 to 1")
         if self.start is not None and self.end is not None and self.end < self.start:
             raise InputError(f"utterance {self.id}: it ends ({self.end} s) before it starts ({self.start} s)")
 

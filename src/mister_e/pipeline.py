@@ -314,12 +314,21 @@ class Pipeline:
         progress("emotions", 0, len(encoded))
         more: list[str] = []
         found = self.predictor.predict_encoded([(name, encoded)], more)
-        silent_turns = [
-            turn.id for turn, there in zip(found.turns, found.predictions.predicted, strict=True) if not there
-        ]
+        judged = found.predictions.predicted.tolist()
+        silent_turns = [turn for turn, there in zip(found.turns, judged, strict=True) if not there]
         if silent_turns:
+            doubted = " (uncertain words are not read)" if any(t.text_uncertain for t in silent_turns) else ""
             notes.append(
-                f"{len(silent_turns)} turns without words or sound were left out: {_shortened(silent_turns)}"
+                f"{len(silent_turns)} turns without words or sound were left out{doubted}:"
+                f" {_shortened([turn.id for turn in silent_turns])}"
+            )
+        present = (turn for turn, there in zip(found.turns, judged, strict=True) if there)
+        uncertain = [turn.id for turn in present if turn.text_uncertain and has_words(turn.text)]
+        if uncertain:
+            have = "has" if len(uncertain) == 1 else "have"
+            notes.append(
+                f"{len(uncertain)} of {sum(judged)} turns {have} words that were recognised uncertainly,"
+                f" are marked and were not read by the model: {_shortened(uncertain)}"
             )
         notes += more
         progress("emotions", len(encoded), len(encoded))
@@ -374,6 +383,8 @@ class Pipeline:
             gate=dict(zip(EXPERTS, gate.tolist(), strict=True)),
             missing=tuple(name for name in ("speech", "text") if not shown[name]),
             uncertain=scores[emotion] < self.model.config.calibration.uncertain_below,
+            asr_confidence=utterance.asr_confidence,
+            text_uncertain=utterance.text_uncertain and has_words(utterance.text),
         )
 
 

@@ -87,6 +87,18 @@ def test_an_uncertain_turn_is_marked_by_word_and_shape_and_the_page_says_what_th
     assert "uncertain" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
 
 
+def test_uncertain_words_are_grey_and_say_so_and_are_escaped(page: str) -> None:
+    first, *rest = sample().utterances
+    heard = replace(first, text="Aah <b>aah", asr_confidence=0.2, text_uncertain=True)
+    doubted = analysis(replace(sample(), utterances=(heard, *rest))).to_html()
+    row = re.search(r'<li class="turn.*?</li>', doubted, re.S)
+    assert row
+    assert '<p class="text doubted"><span dir="auto">Aah &lt;b&gt;aah</span>' in row[0]
+    assert "words uncertain, not read" in row[0]
+    assert doubted.count('class="text doubted"') == 1
+    assert 'class="text doubted"' not in page
+
+
 def test_a_narrow_bar_has_no_letter_that_would_not_fit() -> None:
     many = replace(long(200), utterances=tuple(replace(t, uncertain=True) for t in long(200)))
     assert "?" not in Page(analysis(many).to_html()).texts

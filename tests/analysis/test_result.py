@@ -54,7 +54,10 @@ def test_json_round_trip_and_layout():
     data = json.loads(before.to_json())
     assert list(data) == ["mister_e", "model", "labels", "conversations", "errors"]
     first = data["conversations"][0]["utterances"][0]
-    fields = "id start end channel text emotion confidence uncertain scores experts gate missing"
+    fields = (
+        "id start end channel text asr_confidence text_uncertain emotion confidence uncertain scores experts"
+        " gate missing"
+    )
     assert list(first) == fields.split()
     assert first["experts"]["speech"] is None
     assert data["errors"] == [{"source": "bad.wav", "error": "bad.wav: empty"}]
@@ -88,6 +91,29 @@ def test_json_of_a_version_without_uncertainty_is_read():
     assert read == analysis(call())
     assert read.uncertain_below is None
     assert not any(each.uncertain for each in read)
+
+
+def test_uncertain_words_survive_and_every_format_tells_them():
+    sure, unsure = call().utterances
+    heard = replace(unsure, asr_confidence=0.25, text_uncertain=True, missing=("speech", "text"))
+    before = analysis(replace(call(), utterances=(sure, heard)))
+    assert Analysis.from_json(before.to_json()) == before
+    rows = list(csv.DictReader(io.StringIO(before.to_csv())))
+    assert [(row["asr_confidence"], row["text_uncertain"]) for row in rows] == [
+        ("", "false"),
+        ("0.25", "true"),
+    ]
+    assert list(rows[0])[-3:] == ["missing", "asr_confidence", "text_uncertain"]
+    assert before.to_dataframe()["asr_confidence"].to_list() == [None, 0.25]
+    assert before.to_dataframe()["text_uncertain"].to_list() == [False, True]
+    for subtitles in (before.to_srt(), before.to_vtt()):
+        assert "[joy 75%] Hello\n" in subtitles
+        assert "[joy 75%] Hello (?)" in subtitles
+    data = json.loads(before.to_json())
+    for utterance in data["conversations"][0]["utterances"]:
+        del utterance["asr_confidence"], utterance["text_uncertain"]
+    former = Analysis.from_json(json.dumps(data))  # of a version without the fields
+    assert not any(each.text_uncertain or each.asr_confidence for each in former)
 
 
 @pytest.mark.parametrize("limit", ["0.4", None, True])

@@ -1,11 +1,13 @@
 import pytest
 
-from mister_e.analysis.wording import explain_uncertainty, marked
+from mister_e.analysis.wording import explain_uncertainty, marked, marked_words
 
 
 def test_the_emotion_stays_and_the_mark_is_a_letter():
     assert marked("joy", uncertain=True) == "joy ?"
     assert marked("joy", uncertain=False) == "joy"
+    assert marked_words("I know.", uncertain=True) == "I know. (?)"
+    assert marked_words("I know.", uncertain=False) == "I know."
 
 
 @pytest.mark.parametrize(

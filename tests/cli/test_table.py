@@ -113,5 +113,16 @@ def test_an_uncertain_emotion_is_marked_without_colours_and_explained(analysis, 
     assert max(map(len, table.splitlines())) <= width
 
 
+@pytest.mark.parametrize("text", ["Aah!", "Aah, " * 200])
+def test_uncertain_words_are_marked_and_explained(analysis, turn, text):
+    doubted = replace(turn(2, text), text_uncertain=True, missing=("text",))
+    table = render(analysis(turn(1), doubted), plain_console(60))
+    lines = table.splitlines()
+    assert sum("(?)" in line for line in lines) == 2
+    assert "(?) uncertain words: recognised, and not read by the model." in " ".join(table.split())
+    assert max(map(len, lines)) <= 60
+    assert "(?)" not in render(analysis(turn(1)), plain_console(60))
+
+
 def test_without_uncertain_turns_there_is_nothing_to_explain(analysis, turn):
     assert "uncertain" not in render(analysis(turn()), plain_console())

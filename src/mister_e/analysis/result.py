@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
-from mister_e.analysis.wording import LONGEST_CLOCK, marked
+from mister_e.analysis.wording import LONGEST_CLOCK, marked, marked_words
 from mister_e.errors import InputError
 from mister_e.experts import EXPERTS
 from mister_e.files import readable, writable
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Fields of a turn that are columns of a table as they are.
 _TURN_COLUMNS = ("id", "start", "end", "channel", "text", "emotion", "confidence", "uncertain")
+
+#: Those that came later stand last, so that the columns of former versions keep their places.
+_LATER_COLUMNS = ("asr_confidence", "text_uncertain")
 
 #: How a text begins that spreadsheets run, or may after what they trim; the last four are of full width.
 _FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -95,6 +98,7 @@ class Analysis:
                 row |= {f"score_{label}": turn.scores[label] for label in self.labels}
                 row |= {f"gate_{expert}": turn.gate[expert] for expert in EXPERTS}
                 row["missing"] = " ".join(turn.missing)
+                row |= {name: getattr(turn, name) for name in _LATER_COLUMNS}
                 rows.append({k: readable(v) if isinstance(v, str) else v for k, v in row.items()})
         return rows
 
@@ -102,7 +106,7 @@ class Analysis:
         """Names of the columns of `rows`, also when there is no turn."""
         scores = [f"score_{label}" for label in self.labels]
         gate = [f"gate_{expert}" for expert in EXPERTS]
-        return ["conversation", "source", *_TURN_COLUMNS, *scores, *gate, "missing"]
+        return ["conversation", "source", *_TURN_COLUMNS, *scores, *gate, "missing", *_LATER_COLUMNS]
 
     def to_csv(self) -> str:
         """CSV text with a header, one row a turn; a text that a spreadsheet would run begins with '.
@@ -114,8 +118,10 @@ class Analysis:
         writer.writerow({name: _harmless(name) for name in self.columns()})
         # as in JSON, not as Python writes it
         writer.writerows(
-            {name: _harmless(cell) for name, cell in row.items()}
-            | {"uncertain": "true" if row["uncertain"] else "false"}
+            {
+                name: str(cell).lower() if isinstance(cell, bool) else _harmless(cell)
+                for name, cell in row.items()
+            }
             for row in self.rows()
         )
         return text.getvalue()
@@ -182,8 +188,8 @@ class Analysis:
         rows = self.rows()
         numbers = [c for c in self.columns() if c.startswith(("score_", "gate_"))]
         schema: dict[str, Any] = dict.fromkeys(self.columns(), pl.String)
-        schema |= dict.fromkeys(["start", "end", "confidence", *numbers], pl.Float64)
-        schema |= {"channel": pl.Int64, "uncertain": pl.Boolean}
+        schema |= dict.fromkeys(["start", "end", "confidence", "asr_confidence", *numbers], pl.Float64)
+        schema |= {"channel": pl.Int64, "uncertain": pl.Boolean, "text_uncertain": pl.Boolean}
         return pl.DataFrame(rows, schema=schema)
 
     def _cues(self) -> list[tuple[float, float, str]]:
@@ -199,7 +205,8 @@ class Analysis:
                     f"subtitles hold no such time: turn {turn.id} ends at {turn.end:g} s; use json"
                 )
             label = f"[{marked(turn.emotion, uncertain=turn.uncertain)} {turn.confidence:.0%}]"
-            cues.append((turn.start, turn.end, f"{label} {turn.text}" if turn.text else label))
+            words = marked_words(turn.text, uncertain=turn.text_uncertain) if turn.text else ""
+            cues.append((turn.start, turn.end, f"{label} {words}".rstrip()))
         return cues
 
 

@@ -29,6 +29,9 @@ class TurnAnalysis:
         model weighs no experts.
     :param missing: the modalities that this turn lacks, of "speech" and "text".
     :param uncertain: the confidence is below the model's `uncertain_below`; the emotion is its best guess.
+    :param asr_confidence: 0 to 1, what the recogniser says of the words; None = it does not say, or the words
+        are not recognised.
+    :param text_uncertain: the words were recognised so doubtfully that the text expert was not shown them.
     """
 
     id: str
@@ -43,6 +46,8 @@ class TurnAnalysis:
     gate: Scores
     missing: tuple[str, ...] = ()
     uncertain: bool = False
+    asr_confidence: float | None = None
+    text_uncertain: bool = False
 
     @property
     def trusted(self) -> str | None:
@@ -57,6 +62,8 @@ class TurnAnalysis:
             "end": self.end,
             "channel": self.channel,
             "text": self.text,
+            "asr_confidence": self.asr_confidence,
+            "text_uncertain": self.text_uncertain,
             "emotion": self.emotion,
             "confidence": self.confidence,
             "uncertain": self.uncertain,

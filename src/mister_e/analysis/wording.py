@@ -5,10 +5,18 @@ from __future__ import annotations
 #: What stands behind an emotion that is uncertain.
 MARK = "?"
 
+#: What stands behind words that are uncertain.
+WORDS_MARK = "(?)"
+
 
 def marked(emotion: str, *, uncertain: bool) -> str:
     """Emotion as people read it: `joy`, or `joy ?` if uncertain."""
     return f"{emotion} {MARK}" if uncertain else emotion
+
+
+def marked_words(text: str, *, uncertain: bool) -> str:
+    """Words as people read them: `I know.`, or `I know. (?)` if uncertain."""
+    return f"{text} {WORDS_MARK}" if uncertain else text
 
 
 def explain_uncertainty(limit: float | None) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, Scores, TurnAnalysis
-from mister_e.analysis.wording import MARK, clock, explain_uncertainty, marked
+from mister_e.analysis.wording import MARK, WORDS_MARK, clock, explain_uncertainty, marked
 from mister_e.cli.messages import plain
 from mister_e.experts import EXPERTS
 from mister_e.labels import colour
@@ -59,6 +59,8 @@ def _legend(analysis: Analysis) -> Iterator[str]:
         yield LEGEND
     if any(turn.uncertain for turn in analysis):
         yield f"{MARK} uncertain: {explain_uncertainty(analysis.uncertain_below)}."
+    if any(turn.text_uncertain for turn in analysis):
+        yield f"{WORDS_MARK} uncertain words: recognised, and not read by the model."
     yield LIMITS
 
 
@@ -137,11 +139,13 @@ def _words(turn: TurnAnalysis, width: int, console: Console) -> Text:
     """Return the words of a turn in at most `MAX_TEXT_LINES` lines."""
     if turn.text is None:
         return Text("(no words)", style="dim")
-    lines = list(Text(plain(turn.text)).wrap(console, width))
+    mark = f" {WORDS_MARK}" if turn.text_uncertain else ""
+    style = "dim" if turn.text_uncertain else ""
+    lines = list(Text(plain(turn.text) + mark, style=style).wrap(console, width))
     if len(lines) > MAX_TEXT_LINES:
         lines = lines[:MAX_TEXT_LINES]
-        lines[-1].truncate(width - 1)
-        lines[-1].append("…")
+        lines[-1].truncate(width - 1 - len(mark))
+        lines[-1].append(f"…{mark}")
     return Text("\n").join(lines)
 
 

@@ -93,7 +93,7 @@ def embed_conversations(
     if text_encoder is not None:
         # ids are for people here: turns of two conversations may share them, and none is looked up
         words = [
-            Conversation(name, tuple(Utterance(str(i), turn.utterance.text) for i, turn in enumerate(own)))
+            Conversation(name, tuple(Utterance(str(i), _read(turn.utterance)) for i, turn in enumerate(own)))
             for name, own in conversations
         ]
         text, has_text = embed(text_encoder, words)
@@ -114,6 +114,11 @@ def embed_conversations(
         )
         first = last
     return result
+
+
+def _read(utterance: Utterance) -> str | None:
+    """The words that are read: none that are uncertain."""
+    return None if utterance.text_uncertain else utterance.text
 
 
 def _as_conversation(group: Sequence[Utterance]) -> Conversation:

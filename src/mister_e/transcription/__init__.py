@@ -8,15 +8,23 @@ from mister_e.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mister_e.transcription.align import cut_turns
-    from mister_e.transcription.asr import Recogniser, WhisperRecogniser
+    from mister_e.transcription.asr import Recognised, Recogniser, WhisperRecogniser
     from mister_e.transcription.segment import transcribe_turns
     from mister_e.transcription.transcripts import read_transcript
 
-__all__ = ["Recogniser", "WhisperRecogniser", "cut_turns", "read_transcript", "transcribe_turns"]
+__all__ = [
+    "Recognised",
+    "Recogniser",
+    "WhisperRecogniser",
+    "cut_turns",
+    "read_transcript",
+    "transcribe_turns",
+]
 
 __getattr__ = lazy_names(
     __name__,
     {
+        "Recognised": "asr",
         "Recogniser": "asr",
         "WhisperRecogniser": "asr",
         "cut_turns": "align",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -27,22 +30,74 @@ _BATCH_SIZE = 8
 # hardly ever reached. 224 is half of Whisper's context, its own limit of a window.
 _MIN_TOKENS, _TOKENS_PER_SECOND, _MAX_TOKENS = 10, 10, 224
 
-# Above this probability of no speech, or below this mean log-probability of a token, words are invented:
-# noise, laughs and sighs lie there, and hardly any speech. Text that compresses better than this is a loop.
-# Whisper's own thresholds (Radford et al. 2022, section 4.5), but for the second: that is -1.0, and a lower
-# one keeps more unclear speech.
-_MAX_NO_SPEECH, _MIN_LOG_PROBABILITY, _MAX_COMPRESSION = 0.6, -1.2, 2.4
+# Text that compresses better than this is a loop (Radford et al. 2022, section 4.5); so is a phrase of up to
+# three words that is said once and then four times more without a break: a short loop compresses badly.
+_MAX_COMPRESSION, _PHRASE_WORDS, _MAX_REPETITIONS = 2.4, 3, 4
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Words of a turn, and how far they are to be believed.
+
+    :param text: the words.
+    :param confidence: 0 to 1, on the recogniser's own scale; None = it does not say.
+    :param uncertain: so doubtful that no model is to read them; they are kept, and marked.
+    """
+
+    text: str
+    confidence: float | None = None
+    uncertain: bool = False
 
 
 class Recogniser(Protocol):
     """Recognises the words of turns in one language; a function of this signature will do."""
 
-    def __call__(self, turns: Sequence[NDArray[np.float32]], /) -> Sequence[str | None]:
+    def __call__(self, turns: Sequence[NDArray[np.float32]], /) -> Sequence[str | Recognised | None]:
         """Recognise the words of turns.
 
         :param turns: float32 `[N]` each, at `SAMPLE_RATE`, at most 30 s.
-        :return: the words of each; None where there are none.
+        :return: the words of each, alone or with their confidence; None where there are none.
         """
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What Whisper makes of a turn, before it is judged.
+
+    :param text: maybe words.
+    :param no_speech: probability that nobody speaks.
+    :param log_probability: mean of the natural logarithm over its tokens, the end of the text included.
+    :param looped: the first text compressed so well that it was decoded once more, without repetition.
+    """
+
+    text: str
+    no_speech: float
+    log_probability: float
+    looped: bool = False
+
+    @property
+    def confidence(self) -> float:
+        """The geometric mean of the probabilities of its tokens, 0 to 1."""
+        return math.exp(min(self.log_probability, 0.0))
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When Whisper's texts are no words, and when they are uncertain; see `judge`.
+
+    :param words: confidence below which a text is no words.
+    :param uncertain: confidence below which words are uncertain.
+    :param no_speech: probability of no speech above which words are uncertain, and are none unless they are
+        confident.
+    """
+
+    words: float = 0.3
+    uncertain: float = 0.5
+    no_speech: float = 0.6
+
+
+#: For tiny.en, chosen by `benchmarks/recognition.py`; the last is Whisper's own (Radford et al. 2022).
+THRESHOLDS = Thresholds()
 
 
 class WhisperRecogniser:
@@ -75,37 +130,45 @@ class WhisperRecogniser:
         # brackets, musical notes and other signs that are not words
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
 
-    def __call__(self, turns: Sequence[NDArray[np.float32]]) -> list[str | None]:
+    def __call__(self, turns: Sequence[NDArray[np.float32]]) -> list[Recognised | None]:
         """Recognise the words of turns; see `Recogniser`."""
+        return [judge(decoded) for decoded in self.decode(turns)]
+
+    def decode(self, turns: Sequence[NDArray[np.float32]]) -> list[Decoded]:
+        """Decode turns, and leave open what of it are words.
+
+        :param turns: as for `Recogniser`.
+        """
         by_length: dict[int, list[int]] = {}
         for index, samples in enumerate(turns):
-            by_length.setdefault(_padded(len(samples)), []).append(index)
-        texts: list[str | None] = [None] * len(turns)
+            if samples.any():
+                by_length.setdefault(_padded(len(samples)), []).append(index)
+        # digital silence has no words, though Whisper may find one
+        results = dict.fromkeys(range(len(turns)), Decoded("", 1.0, 0.0))
         for length, indices in by_length.items():
             for begin in range(0, len(indices), _BATCH_SIZE):
                 batch = indices[begin : begin + _BATCH_SIZE]
-                words = self._recognise([turns[index] for index in batch], length)
-                for index, text in zip(batch, words, strict=True):
-                    texts[index] = text
-        return texts
+                decoded = self._decode_batch([turns[index] for index in batch], length)
+                results.update(zip(batch, decoded, strict=True))
+        return [results[index] for index in range(len(turns))]
 
-    def _recognise(self, turns: Sequence[NDArray[np.float32]], length: int) -> list[str | None]:
-        """Recognise a batch, padded to `length` samples."""
+    def _decode_batch(self, turns: Sequence[NDArray[np.float32]], length: int) -> list[Decoded]:
+        """Decode a batch, padded to `length` samples."""
         extract = self._whisper.feature_extractor
         padded = [np.pad(samples[:length], (0, max(0, length - len(samples)))) for samples in turns]
         features = np.stack([extract(samples, padding=0) for samples in padded])
         encoded = self._whisper.encode(features)
-        texts = self._decode(encoded, len(turns), length)
-        if any(text is not None and _compression_ratio(text) > _MAX_COMPRESSION for text in texts):
-            # a loop: decode once more, with repetition forbidden
-            again = self._decode(encoded, len(turns), length, no_repeat_ngram_size=3)
-            texts = [
-                new if old is not None and _compression_ratio(old) > _MAX_COMPRESSION else old
-                for old, new in zip(texts, again, strict=True)
+        results = self._generate(encoded, len(turns), length)
+        loops = [_compression_ratio(decoded.text) > _MAX_COMPRESSION for decoded in results]
+        if any(loops):
+            again = self._generate(encoded, len(turns), length, no_repeat_ngram_size=3)
+            results = [
+                replace(new, looped=True) if loop else old
+                for old, new, loop in zip(results, again, loops, strict=True)
             ]
-        return texts
+        return results
 
-    def _decode(self, encoded: Any, count: int, length: int, **options: Any) -> list[str | None]:
+    def _generate(self, encoded: Any, count: int, length: int, **options: Any) -> list[Decoded]:
         """Decode a batch greedily: the same sound always gives the same words."""
         seconds = max(length / SAMPLE_RATE - _PADDING_SECONDS, _STEP_SECONDS)
         results = self._whisper.model.generate(
@@ -119,13 +182,45 @@ class WhisperRecogniser:
             return_no_speech_prob=True,
             **options,
         )
-        texts: list[str | None] = []
-        for result in results:
-            text = self._tokenizer.decode(result.sequences_ids[0]).strip()
-            is_invented = result.no_speech_prob > _MAX_NO_SPEECH or result.scores[0] < _MIN_LOG_PROBABILITY
-            has_words = any(character.isalnum() for character in text)
-            texts.append(text if has_words and not is_invented else None)
-        return texts
+        return [
+            Decoded(
+                self._tokenizer.decode(result.sequences_ids[0]).strip(),
+                result.no_speech_prob,
+                _mean_log_probability(result.scores[0], len(result.sequences_ids[0])),
+            )
+            for result in results
+        ]
+
+
+def judge(decoded: Decoded, thresholds: Thresholds = THRESHOLDS) -> Recognised | None:
+    """Judge whether a decoded text is words, and whether they are to be believed.
+
+    :return: None where it is no words. A loop is uncertain however confident it is.
+    """
+    confidence, silent = decoded.confidence, decoded.no_speech > thresholds.no_speech
+    doubtful = confidence < thresholds.uncertain
+    has_words = any(character.isalnum() for character in decoded.text)
+    if not has_words or confidence < thresholds.words or (silent and doubtful):
+        return None
+    uncertain = doubtful or silent or decoded.looped or _repeats(decoded.text)
+    return Recognised(decoded.text, confidence, uncertain)
+
+
+def _repeats(text: str) -> bool:
+    """Tell whether a phrase is said over and over."""
+    words = re.findall(r"\w+", text.casefold())
+    for length in range(1, _PHRASE_WORDS + 1):
+        run = 0
+        for word, earlier in zip(words[length:], words, strict=False):
+            run = run + 1 if word == earlier else 0
+            if run == _MAX_REPETITIONS * length:
+                return True
+    return False
+
+
+def _mean_log_probability(score: float, tokens: int) -> float:
+    """Mean over the tokens of a text and its end, of a score that CTranslate2 divides by the former alone."""
+    return score * tokens / (tokens + 1)
 
 
 def _padded(length: int) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Clip, Utterance
 from mister_e.progress import Progress, silent
-from mister_e.transcription.asr import Recogniser
+from mister_e.transcription.asr import Recognised, Recogniser
 from mister_e.transcription.vad import Speech, TurnCutter
 
 #: Stage that is reported: seconds of the recording so far.
@@ -39,7 +39,7 @@ def transcribe_turns(
     :param total: seconds of the recording, for progress.
     :param progress: told the seconds so far.
     :return: turns of at most 30 s with their samples, named t0001, t0002, … A turn in which no
-        words were recognised has no text.
+        words were recognised has no text; uncertain words are marked.
     """
     return _named(_with_words(_speeches(blocks, total, progress), recogniser))
 
@@ -72,7 +72,7 @@ def _speeches(
 
 def _with_words(
     speeches: Iterable[Speech], recogniser: Recogniser | None
-) -> Iterator[tuple[Speech, str | None]]:
+) -> Iterator[tuple[Speech, str | Recognised | None]]:
     """Give each turn its words, recognised a group of turns at a time."""
     if recogniser is None:
         yield from ((speech, None) for speech in speeches)
@@ -86,8 +86,17 @@ def _with_words(
     yield from zip(group, recogniser([speech.samples for speech in group]), strict=True)
 
 
-def _named(turns: Iterable[tuple[Speech, str | None]]) -> Iterator[Utterance]:
+def _named(turns: Iterable[tuple[Speech, str | Recognised | None]]) -> Iterator[Utterance]:
     """Make utterances, numbered in order."""
     for number, (speech, text) in enumerate(turns, start=1):
-        clip = Clip(samples=speech.samples)
-        yield Utterance(f"t{number:04}", text, speech.start, speech.end, speech.channel, clip)
+        words = Recognised(text) if isinstance(text, str) else text
+        yield Utterance(
+            f"t{number:04}",
+            words.text if words else None,
+            speech.start,
+            speech.end,
+            speech.channel,
+            Clip(samples=speech.samples),
+            asr_confidence=words.confidence if words else None,
+            text_uncertain=words.uncertain if words else False,
+        )

@@ -39,6 +39,7 @@ class Turn:
     length: str
     seconds: tuple[str, str] | None
     text: str | None
+    text_uncertain: bool
     trusted: str | None
     gate: tuple[int, ...]
     scores: tuple[tuple[str, Percents], ...]
@@ -158,6 +159,7 @@ def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) 
         length=f"{_length(turn):.1f} s" if timed else "",
         seconds=(_player(turn.start), _player(turn.end)) if timed else None,
         text=turn.text,
+        text_uncertain=turn.text_uncertain,
         trusted=turn.trusted,
         gate=tuple(_percent(turn.gate[name]) for name in EXPERTS),
         scores=scores,
