@@ -34,6 +34,7 @@ STAGE1 = ROOT / "benchmarks" / "stage1.json"
 CHOICES = ROOT / "benchmarks" / "choices.json"
 STAGE2 = ROOT / "benchmarks" / "stage2.json"
 VOICES = ROOT / "benchmarks" / "voices.json"
+RECOGNITION = ROOT / "benchmarks" / "recognition.json"
 TRAIN_PAGE = ROOT / "docs" / "train.md"
 
 
@@ -309,6 +310,25 @@ def voices() -> str:
     return "\n".join(lines)
 
 
+def recognition() -> str:
+    """Table of what is shown of recognised words, condition by condition."""
+    result = json.loads(RECOGNITION.read_text(encoding="utf-8"))
+    lines = [
+        "| turns of the other speakers | turns | no words | marked | shown | WER of shown | right, hidden |"
+        " wrong, hidden |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in (result["conditions"] | {"all": result["all"]}).items():
+        shares = ("no words", "uncertain", "shown", "wer_shown")
+        cells = ["-" if row[share] is None else f"{row[share]:.0f} %" for share in shares]
+        cells += [
+            f"{row[f'{kind}_hidden']:.0f} % of {row[kind]}" if row[kind] else "-"
+            for kind in ("right", "wrong")
+        ]
+        lines.append(f"| {name} | {row['turns']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def demo() -> str:
     """Output of `make demo`."""
     command = [
@@ -351,6 +371,8 @@ def main() -> int:
         pages[TRAIN_PAGE] = {"encoders": encoders(), "stage 2": stage2()}
     if VOICES.is_file():  # all parts of it
         pages[RESULTS_PAGE]["voices"] = voices()
+    if RECOGNITION.is_file():
+        pages[RESULTS_PAGE]["recognition"] = recognition()
     if not arguments.check:
         pages[README]["demo output"] = demo()
     stale = 0
