@@ -13,9 +13,8 @@ from torch import Tensor
 
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
-from mister_e.audio.decode import Recording
 from mister_e.audio.format import Channels
-from mister_e.audio.resampling import Samples, array_blocks
+from mister_e.audio.resampling import array_blocks
 from mister_e.audio.sandbox import blocks, probe
 from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance, has_words
@@ -228,50 +227,21 @@ class Pipeline:
                 raise InputError(f"conversation {source.id}: has its own words; leave the transcript out")
             turns = self._analyzed(source.id, source.utterances, notes, progress)
             return ConversationAnalysis(source.id, source.source, source.duration, tuple(turns), tuple(notes))
-        if isinstance(source, Sound):
-            sound = array_blocks(*source, channels=channels, notes=notes)
-            total = max(source.samples.shape) / source.rate
-            return self._recorded(
-                "recording", None, sound, total, None, transcript, asr, language, strict, notes, progress
-            )
-        path = Path(source)
-        if is_transcript(path):
+        if not isinstance(source, Sound) and is_transcript(Path(source)):
+            path = Path(source)
             if transcript is not None:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
             words = read_transcript(path, strict=strict, notes=notes)
             turns = self._analyzed(path.stem, words, notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
-        header = probe(path, track=track)
-        sound = blocks(path, channels=channels, track=track, notes=notes)
-        return self._recorded(
-            path.stem,
-            str(path),
-            sound,
-            header.duration,
-            header,
-            transcript,
-            asr,
-            language,
-            strict,
-            notes,
-            progress,
-        )
-
-    def _recorded(
-        self,
-        name: str,
-        path: str | None,
-        sound: Iterable[Samples],
-        total: float | None,
-        header: Recording | None,
-        transcript: str | Path | None,
-        asr: bool,
-        language: str,
-        strict: bool,
-        notes: list[str],
-        progress: Progress,
-    ) -> ConversationAnalysis:
-        """Analyse the sound of one conversation."""
+        name, file, header = "recording", None, None
+        if isinstance(source, Sound):
+            total: float | None = max(source.samples.shape) / source.rate
+            sound = array_blocks(*source, channels=channels, notes=notes)
+        else:
+            name, file, header = Path(source).stem, str(source), probe(source, track=track)
+            total = header.duration
+            sound = blocks(source, channels=channels, track=track, notes=notes)
         waveform = Waveform()
         watched = waveform.watch(sound)
         if transcript is None:
@@ -295,7 +265,7 @@ class Pipeline:
         if not turns:
             notes.append("no speech was found")
         return ConversationAnalysis(
-            name, path, waveform.duration, tuple(turns), tuple(notes), waveform.outline()
+            name, file, waveform.duration, tuple(turns), tuple(notes), waveform.outline()
         )
 
     def _recogniser(self, language: str) -> Recogniser:
