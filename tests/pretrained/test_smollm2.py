@@ -29,14 +29,14 @@ def made(tmp_path, monkeypatch) -> list[Path]:
 
 def test_it_is_converted_once(made, tmp_path):
     for _ in range(2):
-        folder = converted(tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
+        folder = converted(lambda: tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
     assert (folder / "model.safetensors").read_bytes() == b"weights"
     assert len(made) == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "no hashes", "hashes", "file"])
 def test_what_is_damaged_is_made_again(made, tmp_path, damage):
-    folder = converted(tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
+    folder = converted(lambda: tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
     if damage == "cut":
         (folder / "model.safetensors").write_bytes(b"weig")
     elif damage == "gone":
@@ -48,7 +48,7 @@ def test_what_is_damaged_is_made_again(made, tmp_path, damage):
     else:
         folder.rename(tmp_path / "old")
         folder.write_text("not a folder")
-    again = converted(tmp_path / "weights.gguf", folder, "pip install it")
+    again = converted(lambda: tmp_path / "weights.gguf", folder, "pip install it")
     assert (again / "model.safetensors").read_bytes() == b"weights"
     assert len(made) == 2
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["it", "smollm2.lock"]
@@ -57,11 +57,11 @@ def test_what_is_damaged_is_made_again(made, tmp_path, damage):
 def test_what_a_killed_conversion_left_is_removed(made, tmp_path):
     (tmp_path / "cache" / ".smollm2-abc" / "new").mkdir(parents=True)
     (tmp_path / "cache" / ".smollm2-abc" / "new" / "model.safetensors").write_bytes(b"we")
-    converted(tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
+    converted(lambda: tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["it", "smollm2.lock"]
 
 
 def test_an_extra_that_is_missing_is_named(made, tmp_path, monkeypatch):
     monkeypatch.setattr(smollm2.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MisterEError, match="pip install it"):
-        converted(tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
+        converted(lambda: tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")

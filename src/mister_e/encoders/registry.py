@@ -105,7 +105,7 @@ def load_encoder(folder: Path) -> UtteranceEncoder:
     path = inside(folder, "encoder.json")
     kind = read_json(path).get("kind", "text")
     if not isinstance(kind, str) or FORMER_KINDS.get(kind, kind) not in KINDS:
-        raise InputError(f"{path}: field 'kind' is {kind!r}; the kinds are {', '.join(KINDS)}")
+        raise InputError(f"{path}: field 'kind' is {str(kind)[:40]!r}; the kinds are {', '.join(KINDS)}")
     try:
         return encoder_class(kind).load(folder)
     except InputError as error:

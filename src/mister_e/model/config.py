@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator,
 
 from mister_e.experts import EXPERTS, Expert
 
+#: Parts are made one by one: more of them than this are a damaged file.
+MAX_COUNT = 64
+Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -43,11 +46,11 @@ class MixtureConfig(BaseModel):
     text_dim: PositiveInt = 2048
     speech_dim: PositiveInt = 2048
     hidden: PositiveInt = 1024
-    kernels: tuple[PositiveInt, ...] = Field(default=(1, 3, 5), min_length=1)
-    gru_layers: PositiveInt = 3
+    kernels: tuple[PositiveInt, ...] = Field(default=(1, 3, 5), min_length=1, max_length=MAX_COUNT)
+    gru_layers: Count = 3
     gru_hidden: PositiveInt = 512
     fusion_dim: PositiveInt = 1024
-    fusion_blocks: PositiveInt = 4
+    fusion_blocks: Count = 4
     attention_dim: PositiveInt = 120
     attention_heads: PositiveInt = 3
     dropout: Probability = 0.1

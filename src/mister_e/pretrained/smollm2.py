@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,12 +20,12 @@ _PREFIX = ".smollm2-"
 _HASHES = "sha256.json"
 
 
-def converted(source: Path, target: Path, install: str) -> Path:
+def converted(source: Callable[[], Path], target: Path, install: str) -> Path:
     """Find the converted weights, or make them; what is damaged is made again.
 
     One process converts at a time, so that what others left half done can be told and is removed.
 
-    :param source: the GGUF file.
+    :param source: finds the GGUF file and verifies it, where it is needed.
     :param target: the folder of the result.
     :param install: the line that installs what reads GGUF.
     :return: `target`.
@@ -42,7 +43,7 @@ def converted(source: Path, target: Path, install: str) -> Path:
             raise MisterEError(f"reading GGUF weights needs an extra: {install}")
         work = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
         try:
-            _convert(source, work / "new")
+            _convert(source(), work / "new")
             if target.exists():
                 target.rename(work / "damaged")
             (work / "new").rename(target)

@@ -150,8 +150,9 @@ def resolve(name: str) -> Path:
         from mister_e.pretrained.smollm2 import converted
 
         known = WHEELS[name].sha256[_SMOLLM2][:12]
-        source = wheel_folder(name) / _SMOLLM2
-        return converted(source, cache_dir() / f"{name}-{known}-bf16", WHEELS[name].install)
+        return converted(
+            lambda: wheel_folder(name) / _SMOLLM2, cache_dir() / f"{name}-{known}-bf16", WHEELS[name].install
+        )
     if name in WHEELS:
         return wheel_folder(name)
     if Path(name).is_dir():

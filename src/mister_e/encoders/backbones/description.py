@@ -32,8 +32,16 @@ _IMPLEMENTATION = re.compile(r"_?(attn|experts)_implementation(_internal)?")
 #: Counts of modules; larger ones are made one by one before anything could be compared.
 _COUNT = re.compile(r"layer(s|)$|layers_|expert|block|depth")
 _MAX_COUNT = 1000
-#: What tables of filters grow with.
-_MAX_SOUND = {"feature_size": 1024, "n_fft": 2**16, "num_mel_bins": 1024, "nb_max_frames": 2**20}
+#: Widths, and what tables of filters grow with.
+_MAX_SIZES = {
+    "hidden_size": 2**17,
+    "d_model": 2**17,
+    "intermediate_size": 2**20,
+    "feature_size": 1024,
+    "n_fft": 2**16,
+    "num_mel_bins": 1024,
+    "nb_max_frames": 2**20,
+}
 
 
 def check_description(folder: Path) -> None:
@@ -60,7 +68,7 @@ def check_description(folder: Path) -> None:
                 )
             if not isinstance(value, int):
                 continue
-            limit = _MAX_COUNT if _COUNT.search(name) else _MAX_SOUND.get(name)
+            limit = _MAX_COUNT if _COUNT.search(name) else _MAX_SIZES.get(name)
             if limit is not None and value > limit:
                 raise InputError(f"{path}: field {name!r} is {value}, over {limit}; get the folder again")
 
