@@ -117,6 +117,7 @@ class TextEncoder(UtteranceEncoder):
             )
         self.attention = backbone.config._attn_implementation if is_causal(backbone) else None  # type: ignore[union-attr]
         self.places = places(backbone)
+        self.vocabulary = int(backbone.get_input_embeddings().num_embeddings)  # type: ignore[operator]
         if config.lora is not None:
             backbone = add_lora(backbone, config.lora)
         if config.gradient_checkpointing:
@@ -198,6 +199,11 @@ class TextEncoder(UtteranceEncoder):
             for first, last in prompt.spans:
                 rows.append(row)
                 places.append([*range(prompt.start), *range(first, last)])
+        if int(input_ids.max()) >= self.vocabulary:
+            raise InputError(
+                f"{self.place!r}: its tokenizer makes token {int(input_ids.max())}, and the model has"
+                f" {self.vocabulary}: one of them is another's or damaged; get the base again"
+            )
         if self.by_turns:
             attention_mask = turn_mask(read, longest)
         positions = torch.zeros(len(rows), max(map(len, places)), dtype=torch.long)
