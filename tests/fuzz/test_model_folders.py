@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fuzzing import SEED, TIMES
 
 from mister_e.conversation import Conversation, Utterance
 from mister_e.encoders.backbones.lora import LoraSettings
@@ -27,8 +28,7 @@ from mister_e.model import MisterE
 from mister_e.model.config import MixtureConfig
 
 #: Each is one folder with one thing changed; `make fuzz` asks for more.
-COUNT = int(os.environ.get("MISTER_E_FUZZ", "160"))
-SEED = int(os.environ.get("MISTER_E_FUZZ_SEED", "0"))
+COUNT = 160 * TIMES
 
 pytestmark = [pytest.mark.slow, pytest.mark.posix]
 

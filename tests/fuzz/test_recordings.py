@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzzing import SEED, TIMES, keep
 from sound import tone, write
 
 from mister_e.audio import decode
@@ -40,9 +40,8 @@ SEEDS: dict[str, tuple[str, int]] = {
     "a.wma": ("wmav2", 16_000),
     "a.ac3": ("ac3", 48_000),
 }
-#: Mutations of each; `make fuzz` sets another number and another seed.
-COUNT = int(os.environ.get("MISTER_E_FUZZ", "26"))
-SEED = int(os.environ.get("MISTER_E_FUZZ_SEED", "0"))
+#: Mutations of each.
+COUNT = 26 * TIMES
 #: Seconds of CPU and bytes of memory that one recording of a few kB may take; an hour of silence, which a
 #: damaged time asks for, takes most of it on a slow machine.
 MAX_CPU, MAX_BYTES = 60.0, 1_500_000_000
@@ -143,7 +142,6 @@ def test_a_damaged_recording_gives_sound_or_one_line(tmp_path, seeds, name):
         try:
             check(path)
         except BaseException:
-            kept = Path(os.environ.get("MISTER_E_FUZZ_KEEP", str(tmp_path))) / f"{number}-{name}"
-            kept.write_bytes(data)
+            keep(f"{number}-{name}", data, tmp_path)
             raise
     assert 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < MAX_BYTES

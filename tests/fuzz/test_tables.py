@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from fuzzing import SEED, TIMES
 
 from mister_e.corpora import clips, table
 from mister_e.corpora.own_splits import read_splits
@@ -18,7 +19,7 @@ from mister_e.evaluation.labelled import read_labelled
 
 HEAD = ["conversation_id", "turn", "utterance_id", "text", "audio", "start", "end", "label", "split", "f0"]
 #: Mutations of each seed.
-TRIALS = 40
+TRIALS = 40 * TIMES
 LABELS = ("joy", "anger", "Café")
 
 
@@ -127,7 +128,7 @@ def test_a_mutated_table_gives_rows_or_one_line(folder, number):
     path, out = folder / name, folder.parent / "out"
     path.write_bytes(data)
     assert read(path, out) >= 3, "the seed itself is fine"
-    draw = random.Random(number)
+    draw = random.Random(f"{SEED} {number}")
     outcomes = {True: 0, False: 0}
     for trial in range(TRIALS):
         changed = mutated(data, draw)

@@ -8,6 +8,7 @@ import random
 import time
 
 import pytest
+from fuzzing import SEED, TIMES
 
 from mister_e.errors import InputError
 from mister_e.transcription import read_transcript
@@ -151,9 +152,9 @@ def test_what_is_mutated_reads_before(tmp_path, name):
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", SEEDS)
 def test_mutated_transcripts_give_turns_or_one_line(tmp_path, name, strict):
-    rng = random.Random(f"{name} {strict}")
+    rng = random.Random(f"{SEED} {name} {strict}")
     path = tmp_path / name
-    for _ in range(40):
+    for _ in range(40 * TIMES):
         data = mutated(SEEDS[name].encode(), rng)
         path.write_bytes(data)
         notes: list[str] = []
