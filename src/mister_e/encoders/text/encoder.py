@@ -343,7 +343,9 @@ class TextEncoder(UtteranceEncoder):
         saved = read(folder, TextEncoderConfig, "text encoder")
         config = saved.config
         if config.lora is not None:
-            encoder = cls.from_base(config, find_base(folder, config.base, saved.settings))
+            base = find_base(folder, config.base, saved.settings)
+            encoder = cls.from_base(config, base)
+            check_tokens(Path(base), encoder.tokenizer, encoder.backbone)
         else:
             make = blank_text_backbone(folder)
             tokens = own_tokenizer(folder, saved.settings.get("special_tokens"), SPECIAL_TOKENS)
