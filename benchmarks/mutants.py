@@ -14,6 +14,7 @@ a change that changes nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -290,11 +291,12 @@ class Runner:
 
 
 def _copy(source: str, target: str) -> str:
-    """Copy code, and link to weights."""
-    if source.endswith(".py"):
-        return str(shutil.copyfile(source, target))
-    Path(target).symlink_to(source)
-    return target
+    """Copy code; weights are the same files, where that can be: a model folder holds no symbolic links."""
+    if not source.endswith(".py"):
+        with contextlib.suppress(OSError):
+            Path(target).hardlink_to(source)
+            return target
+    return str(shutil.copyfile(source, target))
 
 
 def run(mutants: Sequence[Mutant], workers: int, minutes: float) -> dict[Mutant, bool]:
