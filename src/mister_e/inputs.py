@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import numbers
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +122,6 @@ def _as_source(value: object) -> Source | None:
         return value
     if isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "dtype"):
         samples, rate = value
-        if isinstance(rate, int | float) and not isinstance(rate, bool):
-            return Sound(samples, int(rate))
+        if isinstance(rate, numbers.Real) and not isinstance(rate, bool) and math.isfinite(float(rate)):
+            return Sound(samples, int(float(rate)))
     return None

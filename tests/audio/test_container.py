@@ -148,12 +148,52 @@ def test_channels_in_opposite_phase_do_not_cancel_out(tmp_path):
     path = write(tmp_path / "a.wav", np.concatenate([voice, -voice]))
     peak, notes = loud(path)
     assert peak == pytest.approx(0.3, abs=0.01)
-    assert notes == ["the two channels are in opposite phase: one was turned over before they were mixed"]
+    assert notes == [
+        "the two channels are in opposite phase: where they are, one was turned over before they were mixed"
+    ]
     # two voices, an echo, or one silent channel are none of that
     for other in (tone(1, 300), 0.9 * voice, np.zeros_like(voice), -0.3 * voice):
         assert loud(write(tmp_path / "b.wav", np.concatenate([voice, other])))[1] == []
     # split, both are as they were
     assert np.concatenate(list(blocks(path, channels="split")), axis=1).shape[0] == 2
+
+
+def test_a_phase_that_turns_midway_is_followed(tmp_path):
+    voice = tone(10, 440)
+    for signs in ((1, -1), (-1, 1)):
+        parts = [np.concatenate([voice, sign * voice]) for sign in signs]
+        path = write(tmp_path / "a.wav", np.concatenate(parts, axis=1))
+        notes: list[str] = []
+        (mixed,) = np.concatenate(list(blocks(path, notes=notes)), axis=1)
+        halves = [np.sqrt(np.mean(half[16_000:-16_000] ** 2)) for half in (mixed[:160_000], mixed[160_000:])]
+        assert halves == pytest.approx([0.3 / 2**0.5] * 2, abs=0.01)
+        assert len(notes) == 1
+
+
+def test_gaps_do_not_make_days_of_a_small_file(tmp_path):
+    path = tmp_path / "a.mka"
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for number in range(40):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 800), 9000, np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, number * 3000 * 16_000
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        container.mux(stream.encode(None))
+    notes: list[str] = []
+    length = sum(block.shape[1] for block in decode.blocks(path, notes=notes)) / 16_000
+    assert 3000 < length < 3700
+    assert any("more gaps than sound" in note for note in notes)
+
+
+def test_a_small_file_holds_no_more_than_hours(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode, "_MAX_SECONDS", 5.0)
+    monkeypatch.setattr(decode, "_MAX_SECONDS_PER_BYTE", 0.0)
+    path = write(tmp_path / "a.flac", np.zeros((1, 1_600_000), np.float32), codec="flac")
+    notes: list[str] = []
+    length = sum(block.shape[1] for block in decode.blocks(path, notes=notes)) / 16_000
+    assert 5 < length < 20
+    assert any("in so small a file: the rest was left out" in note for note in notes)
 
 
 def test_decoding_in_this_process_is_as_guarded(tmp_path):

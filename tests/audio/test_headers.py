@@ -73,3 +73,14 @@ def test_a_cut_file_is_told_and_a_whole_one_is_not(tmp_path, name, codec):
     found, notes = seconds(path)
     assert 4 < found < 10
     assert any("cut off" in note for note in notes)
+
+
+def test_an_odd_length_without_its_pad_is_not_wrong(tmp_path):
+    path = write(tmp_path / "a.wav", tone(1, 440), codec="pcm_u8")
+    data = bytearray(path.read_bytes())
+    place = data.find(b"data") + 4
+    data[place : place + 4] = (15_999).to_bytes(4, "little")
+    del data[place + 4 + 15_999 :]
+    path.write_bytes(bytes(data) + b"LIST" + (2000).to_bytes(4, "little") + b"INFO" + bytes(1996))
+    found, notes = seconds(path)
+    assert (found, notes) == (pytest.approx(1, abs=0.001), [])

@@ -38,6 +38,7 @@ def test_integers_are_of_full_scale():
 @pytest.mark.parametrize(
     ("samples", "rate", "why"),
     [
+        (np.array(0.5), 16_000, r"shape \(\)"),
         (np.zeros(0), 16_000, r"shape \(0,\)"),
         (np.zeros((2, 3, 4)), 16_000, r"shape \(2, 3, 4\)"),
         (np.zeros((100, 100)), 16_000, r"shape \(100, 100\)"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,8 +106,6 @@ def test_the_limits_grow_with_the_file():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux alone")
 def test_memory_and_time_are_limited(tmp_path):
-    import subprocess
-
     program = (
         "from mister_e.audio.sandbox.limits import limit_process, cpu_seconds; import resource\n"
         "limit_process(0)\n"
@@ -115,6 +116,62 @@ def test_memory_and_time_are_limited(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["refused", "allowed"]
+
+
+def test_a_process_that_died_while_it_waited_is_no_fault_of_the_next_recording(tmp_path):
+    path = write(tmp_path / "a.wav", tone(0.5, 440))
+    sandbox.probe(path)
+    for worker in sandbox._idle:
+        worker.process.kill()
+        worker.process.poll = lambda: None  # as it is for a moment after the kill
+    assert sandbox.probe(path).channels == 1
+
+
+@pytest.mark.posix
+def test_a_folder_that_is_gone_does_not_matter_to_whole_paths(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav", tone(0.5, 440))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert sandbox.probe(path).channels == 1
+
+
+@pytest.mark.posix
+def test_a_fork_leaves_the_processes_alone(tmp_path):
+    program = (
+        "import os, sys\n"
+        "from mister_e.audio import sandbox\n"
+        "stream = sandbox.blocks(sys.argv[1], seconds=1)\n"
+        "next(stream)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    stream.close()\n"
+        "    sandbox.probe(sys.argv[1])\n"
+        "    os._exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "print(sum(piece.shape[1] for piece in stream))\n"
+    )
+    path = write(tmp_path / "a.wav", tone(60, 440))
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert int(done.stdout) == 59 * 16_000
+
+
+def test_it_runs_the_code_of_this_process(tmp_path):
+    package = Path(decode.__file__).parents[1]
+    ignored = shutil.ignore_patterns("pretrained", "__pycache__")
+    container = shutil.copytree(package, tmp_path / "mister_e", ignore=ignored) / "audio" / "container.py"
+    text = container.read_text(encoding="utf-8").replace("no such file; check the path", "not seen anywhere")
+    container.write_text(text, encoding="utf-8")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from mister_e.audio import sandbox\n"
+        "try:\n    sandbox.probe('nowhere.wav')\n"
+        "except Exception as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "nowhere.wav: not seen anywhere\n", done.stderr
 
 
 def test_modules_in_the_folder_of_a_recording_are_not_imported(tmp_path, monkeypatch):

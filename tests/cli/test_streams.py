@@ -37,7 +37,7 @@ def test_standard_input_is_analysed_as_its_file():
     assert ours.returncode == theirs.returncode == 0
     sent, file = (json.loads(done.stdout)["conversations"][0] for done in (ours, theirs))
     assert sent["utterances"] == file["utterances"]
-    assert (sent["id"], sent["source"]) == ("stdin", "-")
+    assert (sent["id"], sent["source"]) == ("stdin", "stdin")
 
 
 @pytest.mark.slow

@@ -27,12 +27,21 @@ from mister_e.audio.resampling import (
 )
 from mister_e.errors import InputError
 
+#: Seconds of silence that gaps are filled with, or as many as there is sound: damaged times ask for days.
+_MAX_SILENCE = 3600.0
+
+#: Seconds that a file may hold, and more for each of its bytes: silence, in codecs that hardly code it, takes
+#: 50 bytes a second and more.
+_MAX_SECONDS, _MAX_SECONDS_PER_BYTE = 7200.0, 1 / 50
+
 #: A frame that starts so much later (s) than the one before ended follows a gap, which is filled with
 #: silence. A shorter gap is the rounding of timestamps, a longer one a broken timestamp.
 _MIN_GAP, _MAX_GAP = 0.1, 3600.0
 
 #: Seconds decoded before the wanted start: after a seek a decoder needs some frames until it is exact.
 _PREROLL = 1.0
+
+_LEFT_GAPS = "it has more gaps than sound: the later ones were left out, and what follows them is earlier"
 
 _UNCONVERTED = "some sound of a kind that does not exist was left out; the file is damaged"
 
@@ -124,8 +133,13 @@ def _blocks(
     count = total = 0
     loudest = 0.0
     with opened(path) as container:
+        most = SAMPLE_RATE * (_MAX_SECONDS + _MAX_SECONDS_PER_BYTE * container.size)
         stream = sound_track(path, container, track)
         for piece in _sound(container, stream, 0.0, channels, notes):
+            if total > most:
+                hours = total / SAMPLE_RATE / 3600
+                notes.append(f"more than {hours:.1f} hours in so small a file: the rest was left out")
+                break
             loudest = max(loudest, float(np.abs(piece).max(initial=0)))
             waiting.append(piece)
             count += piece.shape[1]
@@ -218,6 +232,7 @@ def _sound(
     as_floats = resampler = None
     shape, rate = None, 0
     position = start  # the second up to which sound was yielded
+    filled = 0.0
     faults: set[str] = set()
     for frame in _frames(container, stream, notes):
         if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
@@ -241,7 +256,11 @@ def _sound(
             samples = samples[:, min(round(-gap * rate), samples.shape[1]) :]
             if samples.shape[1] == 0:
                 continue
+        elif _MIN_GAP < gap < _MAX_GAP and filled + gap > max(_MAX_SILENCE, position - filled):
+            faults.add(_LEFT_GAPS)
+            origin += gap
         elif _MIN_GAP < gap < _MAX_GAP:
+            filled += gap
             for begin in range(0, round(gap * rate), rate):
                 silence = np.zeros((width, min(rate, round(gap * rate) - begin)), np.float32)
                 yield from resampled(resampler, to_frame(silence, rate), width)
@@ -250,7 +269,7 @@ def _sound(
         position += samples.shape[1] / rate
     if resampler is not None:
         yield from resampled(resampler, None, width)
-    if mixer.opposite:
+    if mixer.turned:
         faults.add(OPPOSITE_NOTE)
     notes.extend(sorted(faults))
 

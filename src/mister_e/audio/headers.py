@@ -27,16 +27,19 @@ def ignores_length(file: BinaryIO) -> bool:
     if found is None:
         return False
     start, length = found
-    end = start + length + length % 2
-    if size - end <= _SLACK:
-        return False
-    file.seek(end)
-    following = file.read(8)
-    name, inside = following[:4], int.from_bytes(following[4:], "little")
+    # some writers forget the byte that makes an odd length even
+    ends = {start + length, start + length + length % 2}
+    return size - max(ends) > _SLACK and not any(_is_chunk(file, end, size) for end in ends)
+
+
+def _is_chunk(file: BinaryIO, place: int, size: int) -> bool:
+    """Tell whether a chunk of RIFF, or a tag of MP3, begins at a place."""
+    file.seek(place)
+    head = file.read(8)
+    name, length = head[:4], int.from_bytes(head[4:], "little")
     if name[:3] in (b"ID3", b"TAG"):
-        return False
-    is_chunk = name.isascii() and name.decode("ascii").isprintable() and end + 8 + inside <= size + 1
-    return not is_chunk
+        return True
+    return name.isascii() and name.decode("ascii").isprintable() and place + 8 + length <= size + 1
 
 
 def _data_chunk(file: BinaryIO) -> tuple[int, int] | None:

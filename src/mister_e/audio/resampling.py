@@ -25,7 +25,12 @@ _WRONG_SCALE = 4.0
 #: phase: -20 dB. Two voices, one in each channel, have equal powers.
 _OPPOSITE = 0.01
 
-OPPOSITE_NOTE = "the two channels are in opposite phase: one was turned over before they were mixed"
+#: Share of the power that is remembered from one sample to the next: half of it for 0.1 s of 16 kHz.
+_MEMORY = 0.5 ** (10 / SAMPLE_RATE)
+
+OPPOSITE_NOTE = (
+    "the two channels are in opposite phase: where they are, one was turned over before they were mixed"
+)
 
 #: More channels than that are samples: then the axes are the other way round.
 _MAX_CHANNELS = 32
@@ -36,21 +41,22 @@ class Mixer:
 
     def __init__(self) -> None:
         self.sum_power = self.difference_power = 0.0
-
-    @property
-    def opposite(self) -> bool:
-        """Whether nearly all sound so far would be lost in the sum."""
-        return self.sum_power < _OPPOSITE * self.difference_power
+        #: Whether a channel was turned over anywhere so far.
+        self.turned = False
 
     def __call__(self, samples: Samples) -> Samples:
-        """Mix float32 `[C, N]` to `[1, N]`."""
+        """Mix float32 `[C, N]` to `[1, N]`; the samples of successive calls follow each other."""
         if len(samples) != 2:
             return np.asarray(samples.mean(axis=0, keepdims=True))
         left, right = samples
         total, difference = left + right, left - right
-        self.sum_power += float(np.dot(total, total))
-        self.difference_power += float(np.dot(difference, difference))
-        return np.asarray((difference if self.opposite else total)[None] / 2)
+        # the last seconds count: a recording may be put together from parts of either phase
+        kept = _MEMORY ** samples.shape[1]
+        self.sum_power = kept * self.sum_power + float(np.dot(total, total))
+        self.difference_power = kept * self.difference_power + float(np.dot(difference, difference))
+        opposite = self.sum_power < _OPPOSITE * self.difference_power
+        self.turned |= opposite
+        return np.asarray((difference if opposite else total)[None] / 2)
 
 
 def repaired(samples: Samples, width: int, mixer: Mixer, faults: set[str]) -> Samples:
@@ -122,7 +128,7 @@ def array_blocks(
     rows = np.atleast_2d(samples)
     if rows.ndim == 2 and len(rows) > _MAX_CHANNELS >= rows.shape[1]:
         rows = rows.T
-    if rows.ndim != 2 or len(rows) > _MAX_CHANNELS or not rows.size:
+    if rows.ndim != 2 or len(rows) > _MAX_CHANNELS or not rows.size or not samples.ndim:
         raise InputError(f"samples of shape {samples.shape}: expected [N], [C, N] or [N, C], N at least 1")
     if not (np.issubdtype(rows.dtype, np.floating) or np.issubdtype(rows.dtype, np.signedinteger)):
         raise InputError(f"samples of type {rows.dtype}: expected floats in [-1, 1], or signed integers")
@@ -140,6 +146,6 @@ def _pieces(
         piece = (rows[:, start : start + step] / scale).astype(np.float32)
         yield from resampled(resampler, to_frame(repaired(piece, width, mixer, faults), rate), width)
     yield from resampled(resampler, None, width)
-    if mixer.opposite:
+    if mixer.turned:
         faults.add(OPPOSITE_NOTE)
     notes.extend(sorted(faults))

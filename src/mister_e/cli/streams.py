@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, Queue
 
 from mister_e.errors import InputError
 
@@ -74,15 +75,26 @@ def _read_stdin(path: Path, target: Path) -> None:
 
 
 def _read_pipe(path: Path, target: Path) -> None:
-    # opening would wait for a writer for ever
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = _opened(path)
     try:
-        if not select.select([descriptor], [], [], _PATIENCE)[0]:
-            raise InputError(f"{path}: nobody writes to this pipe; give a file")
-        os.set_blocking(descriptor, True)
         _copy(path, lambda: os.read(descriptor, _STEP), target)
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Open a pipe to read; one with a name that nobody opens to write is not waited for without an end."""
+    if path.is_relative_to("/dev") or path.is_relative_to("/proc"):
+        return os.open(path, os.O_RDONLY)  # of the shell: who writes is there
+    opened: Queue[int] = Queue()
+    threading.Thread(target=lambda: opened.put(os.open(path, os.O_RDONLY)), daemon=True).start()
+    try:
+        return opened.get(timeout=_PATIENCE)
+    except Empty:
+        # lets the thread go on, which waits for somebody who writes
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        os.close(opened.get())
+        raise InputError(f"{path}: nobody writes to this pipe; give a file") from None
 
 
 def _copy(path: Path, read: Callable[[], bytes], target: Path) -> None:

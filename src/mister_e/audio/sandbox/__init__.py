@@ -7,11 +7,11 @@ here that is an `InputError` of this one recording.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ from mister_e.audio.decode import Recording
 from mister_e.audio.format import Channels
 from mister_e.audio.resampling import Samples
 from mister_e.audio.sandbox.limits import file_size, wall_seconds
+from mister_e.audio.sandbox.process import python_command
 from mister_e.errors import InputError, MisterEError
 
 #: Processes that wait for the next recording, at most.
@@ -80,12 +81,12 @@ class _Answer:
         :raises InputError: the function refuses the recording, or decoding it crashes or takes too much.
         """
         path = str(self.job["path"])
-        worker = _take()
-        worker.begin(self.job, wall_seconds(file_size(path)))
+        worker, answer = self._begun(path)
         finished = False
         try:
-            while (answer := worker.line(path)).get("shape") is not None:
+            while answer.get("shape") is not None:
                 yield worker.samples(path, answer["shape"])
+                answer = worker.line(path)
             finished = True
         finally:
             if finished:
@@ -97,43 +98,61 @@ class _Answer:
         self.notes += answer["notes"]
         self.found = answer["found"]
 
+    def _begun(self, path: str) -> tuple[_Worker, dict[str, Any]]:
+        """Give a process that began, and the first line of its answer."""
+        worker = _take()
+        try:
+            return worker, worker.first_line(self.job, path)
+        except (InputError, OSError):
+            worker.end()
+            if worker.jobs < 2 or worker.expired:
+                raise
+        # one that was there may have been ended while it waited, which is no fault of this recording
+        worker = _Worker()
+        try:
+            return worker, worker.first_line(self.job, path)
+        except BaseException:
+            worker.end()
+            raise
+
 
 class _Worker:
     """A process that decodes; it ends with this one, for its input does."""
 
     def __init__(self) -> None:
-        # not where the user stands, whose files would be taken for modules
-        command = [sys.executable, "-P", "-m", "mister_e.audio.sandbox.worker"]
         self.owner = os.getpid()
         self.process = subprocess.Popen(  # noqa: S603  (our own module)
-            command,
+            python_command("mister_e.audio.sandbox.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
-        self._loaded = self._expired = False
-        self._seconds = self._limit = 0.0
+        self.jobs = 0
+        self.expired = False
+        self._seconds = 0.0
 
-    def begin(self, job: dict[str, Any], seconds: float) -> None:
-        """Send a job.
+    def first_line(self, job: dict[str, Any], path: str) -> dict[str, Any]:
+        """Send a job, and read the first line of its answer.
 
         :param job: see `worker.main`.
-        :param seconds: that one may wait for it, all pieces together.
+        :param path: of its recording, whose size limits how long one waits.
         """
         assert self.process.stdout is not None
         assert self.process.stdin is not None
-        if not self._loaded:
-            if not self.process.stdout.readline():
-                self.end()
-                raise MisterEError(
-                    "the decoder does not start: python -m mister_e.audio.sandbox.worker shows why"
-                )
-            self._loaded = True
-        self._seconds = self._limit = seconds
-        line = json.dumps({**job, "folder": str(Path.cwd())}) + "\n"
-        self.process.stdin.write(line.encode("ascii"))
-        self.process.stdin.flush()
+        self.jobs += 1
+        if self.jobs == 1 and not self.process.stdout.readline():
+            raise MisterEError(
+                "the decoder does not start: python -m mister_e.audio.sandbox.worker shows why"
+            )
+        self._seconds = wall_seconds(file_size(path))
+        line = json.dumps({**job, "folder": _folder()}) + "\n"
+        try:
+            self.process.stdin.write(line.encode("ascii"))
+            self.process.stdin.flush()
+        except OSError:
+            raise self._failure(path) from None
+        return self.line(path)
 
     def line(self, path: str) -> dict[str, Any]:
         """Read a line of the answer."""
@@ -156,18 +175,21 @@ class _Worker:
         return np.frombuffer(bytearray(data), np.float32).reshape(shape)
 
     def end(self) -> None:
-        """End the process."""
+        """End the process; a fork of the one that began it lets it go on."""
+        if self.owner != os.getpid():
+            return
         self.process.kill()
-        self.process.communicate()
+        with contextlib.suppress(OSError, ValueError):
+            self.process.communicate()
 
     def expire(self) -> None:
         """End the process, for it took too long."""
-        self._expired = True
+        self.expired = True
         self.process.kill()
 
     def _failure(self, path: str) -> InputError:
         code = self.process.wait()
-        if self._expired or code == -getattr(signal, "SIGXCPU", 0):
+        if self.expired or code == -getattr(signal, "SIGXCPU", 0):
             return InputError(
                 f"{path}: decoding it takes longer than a recording of its size may; export it again as WAV"
             )
@@ -197,9 +219,12 @@ _idle: list[_Worker] = []
 _lock = threading.Lock()
 
 
-def warm_up() -> None:
-    """Start a process, so that the first recording need not wait for it."""
-    _give(_take())
+def _folder() -> str | None:
+    """Where this process stands; None = that folder is gone, and paths relative to it are too."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
 
 
 def _take() -> _Worker:

@@ -29,7 +29,8 @@ def main() -> None:
         notes: list[str] = []
         found: dict[str, Any] | None = None
         try:
-            os.chdir(job["folder"])
+            if job["folder"] is not None:
+                os.chdir(job["folder"])
             limit_process(file_size(job["path"]))
             if job["do"] == "probe":
                 found = asdict(probe(job["path"], **job["options"]))

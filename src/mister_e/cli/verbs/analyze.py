@@ -16,7 +16,7 @@ from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
 from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import Format, choose
 from mister_e.cli.progress import numbered, progress_bar
-from mister_e.cli.streams import as_files
+from mister_e.cli.streams import STDIN, as_files
 from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
 
@@ -154,7 +154,8 @@ def _renamed(
     result: ConversationAnalysis | FailedInput, streams: Mapping[Path, Path]
 ) -> ConversationAnalysis | FailedInput:
     """Name the stream that a result is of, and not the file that was made of it."""
-    for stream, file in streams.items():
+    for path, file in streams.items():
+        stream = "stdin" if path == STDIN else path
         if isinstance(result, FailedInput):
             result = replace(
                 result,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mister_e.audio.sandbox.process import python_command
 from mister_e.errors import InputError, MisterEError
 
 
@@ -87,7 +87,7 @@ class Decoder:
 
     def _start(self) -> subprocess.Popen[str]:
         """Start a process and wait until it is ready."""
-        command = [sys.executable, "-P", "-m", "mister_e.corpora.extraction.worker"]
+        command = python_command("mister_e.corpora.extraction.worker")
         pipe = subprocess.PIPE
         process = subprocess.Popen(  # noqa: S603  (our own module)
             command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
@@ -96,7 +96,9 @@ class Decoder:
         assert process.stdout is not None
         if not process.stdout.readline():
             self.close()
-            raise MisterEError(f"the decoder does not start; `{' '.join(command)}` shows why")
+            raise MisterEError(
+                "the decoder does not start: python -m mister_e.corpora.extraction.worker shows why"
+            )
         return process
 
 
