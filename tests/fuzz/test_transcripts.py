@@ -202,3 +202,16 @@ def test_time_grows_no_faster_than_the_file(tmp_path, unit):
     for name in LONG:
         # eight times the file: 64 times the time where that is quadratic
         assert seconds(name, 80_000) < 30 * max(seconds(name, 10_000), 0.003), name
+
+
+def test_a_line_that_is_said_again_and_again_is_cleaned_once(tmp_path):
+    path = tmp_path / "a.lrc"
+    times = []
+    for size in (10_000, 80_000):
+        path.write_text("[00:01.00]" * (size // 20) + "ab " * (size // 6))
+        start = time.process_time()
+        notes: list[str] = []
+        assert len(read_transcript(path, notes=notes)) == 50
+        times.append(time.process_time() - start)
+        assert f"line 1, times 51 to {size // 20}: a line is said at most 50 times" in notes[0]
+    assert times[1] < 30 * max(times[0], 0.003)

@@ -67,11 +67,14 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
     :param faults: told of rows that hold something, but no words, and of lone surrogates.
     """
     rows = [row for row in rows if _is_short(row, faults)]
-    lines = [() if row.verbatim else tuple(_said(row.text).split("\n")) for row in rows]
+    # a line of lyrics stands in many rows: it is cleaned once, and its name counts once
+    texts = {(row.where, row.text): row for row in rows}
+    lines = [() if row.verbatim else tuple(_said(row.text).split("\n")) for row in texts.values()]
     heads = [[_head(line) for line in of_row] for of_row in lines]
     names = _names(lines, heads)
-    kept, mute, halves = [], [], []
-    for row, of_row, heads_of_row in zip(rows, lines, heads, strict=True):
+    cleaned: dict[tuple[str, str], str | None] = {}
+    halves = []
+    for (key, row), of_row, heads_of_row in zip(texts.items(), lines, heads, strict=True):
         text = row.text
         if not row.verbatim:
             text = "\n".join(map(_without_name, of_row, heads_of_row, repeat(names)))
@@ -79,9 +82,12 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
         if whole != text:
             halves.append(row.where)
         whole = _SPACES.sub(" ", whole).strip()
-        if has_words(whole):
+        cleaned[key] = whole if has_words(whole) else None
+    kept, mute = [], []
+    for row in rows:
+        if (whole_or_none := cleaned[row.where, row.text]) is not None:
             name = row.id if row.id is None else without_lone_surrogates(row.id)
-            kept.append(replace(row, text=whole, id=name))
+            kept.append(replace(row, text=whole_or_none, id=name))
         elif row.text.strip():
             mute.append(row.where)
     if halves:

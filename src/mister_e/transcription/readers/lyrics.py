@@ -13,6 +13,8 @@ _TIME = re.compile(r"\s*\[(\d{1,4}):(\d{1,2}(?:[.:]\d{1,3})?)\]")
 _INNER = re.compile(r"<\d{1,4}:\d{1,2}(?:[.:]\d{1,3})?>")
 _HEAD = re.compile(r"\s*\[[A-Za-z#]{1,20}:[^\]\n]*\]\s*")
 _OFFSET = re.compile(r"^[ \t]*\[offset:[ \t]*([+-]?\d{1,7})[ \t]*\]", re.IGNORECASE | re.MULTILINE)
+#: A chorus is sung a few times: of a line with more times than this, the rest are left out.
+_MOST_TIMES = 50
 #: What a line without a successor lasts, in seconds.
 _LAST_SECONDS = 5.0
 
@@ -30,7 +32,7 @@ def read_lrc(text: str, faults: Faults) -> Iterator[Row]:
     """Read LRC: a line ends where the next begins; one that stands with several times is said so often.
 
     :param text: the file, lines ending in a newline.
-    :param faults: told of lines without a time.
+    :param faults: told of lines without a time, and of those with more than 50.
     :raises InputError: no line has a time.
     """
     offset = _OFFSET.search(text[:10_000])
@@ -47,7 +49,12 @@ def read_lrc(text: str, faults: Faults) -> Iterator[Row]:
         words = _INNER.sub("", line[place:]).strip()
         if not times and words and not _HEAD.fullmatch(line):
             faults.leave_out(where, "has no time before its words; write it as [00:12.50]")
-        lines += [(time, where, words) for time in times]
+        if len(times) > _MOST_TIMES:
+            faults.leave_out(
+                f"{where}, times {_MOST_TIMES + 1} to {len(times)}",
+                f"a line is said at most {_MOST_TIMES} times; give the others a line of their own",
+            )
+        lines += [(time, where, words) for time in times[:_MOST_TIMES]]
     if not lines:
         raise InputError("has no line with a time, as [00:12.50]")
     lines.sort(key=lambda line: line[0])
