@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,10 @@ _MIN_SECONDS = 0.02
 # Where a long cue may be cut, from its start: late enough for parts of a useful length; and how long a moment
 # has to be quiet: longer than the closure of a stop within a word.
 _EARLIEST_CUT_SECONDS, _QUIET_SECONDS = 10.0, 0.2
+
+# Cues may hold this many times the sound of their recording, of one shorter than `LONGEST` this many times
+# `LONGEST`. Crosstalk and tiers of annotation stay far below; a cue costs as much work as its sound is long.
+_MOST_OVERLAP = 50
 
 
 def cut_turns(
@@ -56,15 +61,17 @@ def cut_turns(
     :param notes: told of cues that are left out, and of those that run beyond the end of the recording;
         their sound ends with it.
     :return: the turns in the order of their starts, with samples and at most `LONGEST` long.
-    :raises InputError: no cue has times, most lie wholly beyond the recording, or one names a channel
-        that the recording does not have.
+    :raises InputError: no cue has times, most lie wholly beyond the recording, up to some moment they hold
+        more than 50 times the sound of the recording, or one names a channel that it does not have.
     """
     names = _Names(f"{origin}: " if origin else "", recording.path if recording else "the recording")
     notes = [] if notes is None else notes
     cues = _with_times(cues, names, notes, strict=strict)
-    if recording is not None and recording.exact and recording.duration is not None:
-        beyond = _beyond(cues, recording.duration, len(cues), names, notes, strict=strict)
+    length = recording.duration if recording is not None and recording.exact else None
+    if length is not None:
+        beyond = _beyond(cues, length, len(cues), names, notes, strict=strict)
         cues = [cue for cue in cues if cue.id not in beyond]
+    _check_overlap(cues, length, names)
     return _cut_turns(blocks, _CueCutter(cues, names, notes, strict=strict), total, progress)
 
 
@@ -129,6 +136,35 @@ def _beyond(
     return {cue.id for cue in beyond}
 
 
+def _check_overlap(cues: Sequence[Utterance], length: float | None, names: _Names) -> None:
+    """Check that cues do not overlap without measure, wherever the recording may end.
+
+    :param length: seconds of the recording; None = unknown.
+    :raises InputError: up to some moment they hold more than `_MOST_OVERLAP` times the sound there is.
+    """
+    ends_with = math.inf if length is None else length
+    spans = [(cue.start, min(cue.end, ends_with)) for cue in cues if cue.start is not None and cue.end]
+    starts, ends = np.array([span for span in spans if span[0] < span[1]]).reshape(-1, 2).T
+    # the sound up to a moment per second grows or shrinks steadily but where a cue ends
+    moments = np.append(ends, LONGEST)
+    sound = _seconds_since(starts, moments) - _seconds_since(ends, moments)
+    excess = sound > _MOST_OVERLAP * np.maximum(moments, LONGEST)
+    if excess.any():
+        first = np.where(excess, moments, math.inf).argmin()
+        raise InputError(
+            f"{names.transcript}its cues up to {moments[first]:.2f} s hold {sound[first]:,.0f} s of sound,"
+            f" more than {_MOST_OVERLAP} times what {names.recording} has up to there; check where they end"
+        )
+
+
+def _seconds_since(times: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of the seconds that have passed at each moment `[M]` since those of `times` `[N]` before it."""
+    times = np.sort(times)
+    passed = np.searchsorted(times, moments)
+    sums: NDArray[np.float64] = passed * moments - np.concatenate([[0.0], np.cumsum(times)])[passed]
+    return sums
+
+
 def _shortened(ids: Sequence[str], most: int = 5) -> str:
     """List ids, not too many."""
     more = f" and {len(ids) - most} more" if len(ids) > most else ""
@@ -155,8 +191,22 @@ class _OpenCue:
     parts: int = 0
 
 
+@dataclass
+class _ReadyTurn:
+    """A turn whose samples are there, and are cut out when it is given.
+
+    :param turn: without its sound.
+    :param begin: its first sample.
+    :param end: the sample after its last.
+    """
+
+    turn: Utterance
+    begin: int
+    end: int
+
+
 class _CueCutter:
-    """Keeps the sound that open cues need and gives each its samples as soon as they are there."""
+    """Keeps the sound that turns to come need and gives each its samples as soon as no other precedes it."""
 
     def __init__(
         self, cues: Sequence[Utterance], names: _Names, notes: list[str], *, strict: bool = False
@@ -170,7 +220,7 @@ class _CueCutter:
             open_cues, key=lambda open_cue: (open_cue.begin, open_cue.order), reverse=True
         )
         self._open: list[_OpenCue] = []
-        self._ready: list[tuple[float, int, int, Utterance]] = []
+        self._ready: list[tuple[float, int, int, _ReadyTurn]] = []
         self._sound = np.zeros((0, 0), np.float32)
         self._first = 0
         self._names = names
@@ -188,11 +238,11 @@ class _CueCutter:
         while self._upcoming and self._upcoming[-1].begin < self.received:
             self._open.append(self._upcoming.pop())
         self._open = [open_cue for open_cue in self._open if not self._emit_parts(open_cue)]
-        # sound is kept from the first sample on that a cue still needs
         needed = min((open_cue.begin for open_cue in self._open), default=self.received)
+        yield from self._ready_before(min([needed, *(open_cue.begin for open_cue in self._upcoming[-1:])]))
+        # sound is kept from the first sample on that a cue still needs; a turn that waits starts no earlier
         drop = max(0, needed - self._first)
         self._sound, self._first = self._sound[:, drop:].copy(), self._first + drop
-        yield from self._ready_before(min([needed, *(open_cue.begin for open_cue in self._upcoming[-1:])]))
 
     def finish(self) -> Iterator[Utterance]:
         """End the recording: what runs beyond it is clipped, what lies beyond it is left out."""
@@ -228,7 +278,7 @@ class _CueCutter:
         """Emit the parts of a cue whose samples are there; tell whether that was all of it."""
         longest = round(LONGEST * SAMPLE_RATE)
         while open_cue.end - open_cue.begin > longest and self.received >= open_cue.begin + longest:
-            sound = self._samples(open_cue, open_cue.begin + longest)
+            sound = self._samples(open_cue.cue, open_cue.begin, open_cue.begin + longest)
             # the remainder has at least the length of a quiet moment
             latest = min(longest, open_cue.end - open_cue.begin - round(_QUIET_SECONDS * SAMPLE_RATE))
             end = open_cue.begin + quietest_moment(sound[:latest], round(_EARLIEST_CUT_SECONDS * SAMPLE_RATE))
@@ -240,26 +290,23 @@ class _CueCutter:
         self._emit(open_cue, open_cue.end, open_cue.words, divided=open_cue.parts > 0)
         return True
 
-    def _samples(self, open_cue: _OpenCue, end: int) -> NDArray[np.float32]:
-        """Samples of a cue's channel (the mean of all where it names none) up to `end`."""
-        part = self._sound[:, open_cue.begin - self._first : end - self._first]
-        if open_cue.cue.channel is None or len(part) == 1:
+    def _samples(self, cue: Utterance, begin: int, end: int) -> NDArray[np.float32]:
+        """Samples of a cue's channel (the mean of all where it names none) from `begin` up to `end`."""
+        part = self._sound[:, begin - self._first : end - self._first]
+        if cue.channel is None or len(part) == 1:
             mean: NDArray[np.float32] = part.mean(axis=0, dtype=np.float32)
             return mean
-        if open_cue.cue.channel >= len(part):
+        if cue.channel >= len(part):
             raise InputError(
-                f"{self._names.transcript}{open_cue.cue.id}: there is no channel {open_cue.cue.channel},"
+                f"{self._names.transcript}{cue.id}: there is no channel {cue.channel},"
                 f" {self._names.recording} has {len(part)} (the first is 0)"
             )
-        channel: NDArray[np.float32] = part[open_cue.cue.channel].copy()
+        channel: NDArray[np.float32] = part[cue.channel].copy()
         return channel
 
     def _emit(self, open_cue: _OpenCue, end: int, words: list[str], *, divided: bool) -> None:
         """Make a turn of the samples up to `end`; times stay as written where the cue is not divided."""
-        clip = None
-        if min(end, self.received) - open_cue.begin >= _MIN_SECONDS * SAMPLE_RATE:
-            clip = Clip(samples=self._samples(open_cue, end))
-        turn = replace(open_cue.cue, audio=clip)
+        turn = replace(open_cue.cue, audio=None)
         if end != _sample_at(open_cue.cue.end):
             turn = replace(turn, end=end / SAMPLE_RATE)
         if divided:
@@ -267,12 +314,18 @@ class _CueCutter:
             start = open_cue.cue.start if open_cue.parts == 1 else open_cue.begin / SAMPLE_RATE
             text = " ".join(words) or None
             turn = replace(turn, id=f"{open_cue.cue.id}.{open_cue.parts}", start=start, text=text)
-        heapq.heappush(self._ready, (turn.start or 0.0, open_cue.order, open_cue.parts, turn))
+        ready = _ReadyTurn(turn, open_cue.begin, end)
+        heapq.heappush(self._ready, (turn.start or 0.0, open_cue.order, open_cue.parts, ready))
 
     def _ready_before(self, horizon: int | None) -> Iterator[Utterance]:
-        """Give the ready turns that start before `horizon` (None = all), in order."""
+        """Give the ready turns that start before `horizon` (None = all), in order, with their samples."""
         while self._ready and (horizon is None or self._ready[0][0] * SAMPLE_RATE < horizon):
-            yield heapq.heappop(self._ready)[3]
+            ready = heapq.heappop(self._ready)[3]
+            if min(ready.end, self.received) - ready.begin < _MIN_SECONDS * SAMPLE_RATE:
+                yield ready.turn
+                continue
+            samples = self._samples(ready.turn, ready.begin, ready.end)
+            yield replace(ready.turn, audio=Clip(samples=samples))
 
 
 def _sample_at(time: float | None) -> int:
