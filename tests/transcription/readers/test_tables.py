@@ -45,6 +45,73 @@ def test_a_row_that_cannot_be_read_costs_itself(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("row", "rest"),
+    [
+        ('1,2,"Oh no, I hate it', ["fine", "late"]),
+        ('1,2,"Oh no, I hate it"so', ["fine", "late"]),
+        ('1,2,"Oh"" no, I hate it', ["fine", "late"]),
+        ('1,2,"Oh no\nI hate it"', ["Oh no I hate it", "fine", "late"]),
+        ('1,2,"Oh no, you,\nI, hate, it"', ["Oh no, you, I, hate, it", "fine", "late"]),
+        ('1,2, "Oh no, I"', ["Oh no, I", "fine", "late"]),
+        ('1,2,He said "no"', ['He said "no"', "fine", "late"]),
+    ],
+)
+def test_a_stray_quote_costs_its_row_and_not_the_rest(tmp_path, row, rest):
+    notes = []
+    content = f'start,end,text\n{row}\n3,4,fine\n5,6,"late"\n'
+    assert [text for text, *_ in read(tmp_path, "a.csv", content, notes)] == rest
+    faulty = len(rest) == 2
+    assert [note.startswith("line 2: a quote in it is not closed") for note in notes] == [True] * faulty
+
+
+@pytest.mark.parametrize("rows", ['1,"Oh no, I\n2,fine\n3,late\n', '1,"Oh no, I\n2,fine\n3,late"\n4,so\n'])
+def test_a_stray_quote_costs_its_row_without_times_too(tmp_path, rows):
+    notes = []
+    texts = [text for text, *_ in read(tmp_path, "a.csv", "id,text\n" + rows, notes)]
+    assert [text.strip('"') for text in texts] == [*["fine", "late", "so"]][: rows.count("\n") - 1]
+    assert notes[0].startswith("line 2: a quote")
+
+
+def test_a_table_of_text_alone_keeps_the_rows_below_a_stray_quote(tmp_path):
+    notes = []
+    content = 'text\n"Oh no\nfine\nlate\n'
+    assert [text for text, *_ in read(tmp_path, "a.csv", content, notes)] == ["fine", "late"]
+    assert notes[0].startswith("line 2: a quote")
+    with pytest.raises(InputError, match="line 2: a quote in it is not closed"):
+        read_transcript(tmp_path / "a.csv", strict=True)
+
+
+def test_a_table_with_tabs_needs_no_quotes(tmp_path):
+    content = 'start\tend\tspeaker\ttext\n1\t2\tA\t"Oh no, I\n3\t4\tA\tfine\n'
+    assert [text for text, *_ in read(tmp_path, "a.tsv", content)] == ['"Oh no, I', "fine"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sep=;\nstart;end;text\n1;2;Hi, you\n",
+        '\n"sep=,"\n\nstart,end,text\n1,2,"Hi, you"\n',
+        "sep=#\nstart#end#text\n1#2#Hi, you\n",
+        "start|end|text\n1|2|Hi, you\n",
+        "start;end;text\n1;2;Hi, you\n",
+    ],
+)
+def test_separators(tmp_path, content):
+    assert read(tmp_path, "a.csv", content) == [("Hi, you", 1.0, 2.0)]
+
+
+def test_a_cell_may_be_as_long_as_a_turn(tmp_path):
+    text = "word " * 190_000
+    assert read(tmp_path, "a.csv", f'text,start\n"{text}",1\n') == [(text.strip(), 1.0, None)]
+
+
+def test_lines_are_counted_from_the_first_of_the_file(tmp_path):
+    notes = []
+    read(tmp_path, "a.csv", "\n\nsep=;\ntext;start\nA;1\nB;soon\n", notes)
+    assert notes[0].startswith("line 6: start: 'soon'")
+
+
+@pytest.mark.parametrize(
     "content",
     [
         "Mara Quill  0:00\nI paid.\n\nJoy Ray  0:03\nNo.\n\nTranscribed by https://otter.ai\n",

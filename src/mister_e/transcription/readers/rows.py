@@ -177,13 +177,22 @@ def row_of(data: Mapping[str, Any], where: str) -> Row:
     given_id = data.get("id")
     if not isinstance(given_id, str | int | None):
         raise InputError(f"id is {_short(given_id)}, expected a string")
+    start, end = times_in(data)
+    return Row(
+        where, text, start, end, str(given_id) if given_id not in (None, "") else None, channel_of(data)
+    )
+
+
+def times_in(data: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Start and end of an object or a table's row, in seconds; None = not told.
+
+    :raises InputError: one is no time of a recording.
+    """
     start, end = (
         time_of(data.get(name := next((name for name in names if name in data), names[0])), name)
         for names in (_STARTS, _ENDS)
     )
-    return Row(
-        where, text, start, end, str(given_id) if given_id not in (None, "") else None, channel_of(data)
-    )
+    return start, end
 
 
 def channel_of(data: Mapping[str, Any]) -> int | None:
