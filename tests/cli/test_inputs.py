@@ -102,6 +102,25 @@ def test_a_transcript_of_one_extension_is_not_that_of_the_other_recording(tmp_pa
     assert [given.transcript is None for given in expand([tmp_path]).inputs] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("recordings", "name", "owners"),
+    [
+        (["call.en.wav", "call.wav"], "call.en.srt", ["call.en.wav"]),
+        (["call.en.wav", "call.wav"], "call.en.sdh.srt", ["call.en.wav"]),
+        (["call.en.wav", "call.wav"], "call.en.wav.en.vtt", ["call.en.wav"]),
+        (["call.en.wav", "call.wav"], "call.cc.srt", ["call.wav"]),
+        (["call.wav", "call.wav.mp3"], "call.wav.srt", ["call.wav.mp3"]),
+        (["call.mp3", "call.wav"], "call.srt", ["call.mp3", "call.wav"]),
+        (["call.mp3", "call.wav"], "call.en.srt", ["call.mp3", "call.wav"]),
+    ],
+)
+def test_a_transcript_is_that_of_the_recording_it_fits_best(tmp_path, recordings, name, owners):
+    touch(tmp_path, *recordings)
+    (tmp_path / name).write_text(("WEBVTT\n\n" if name.endswith("vtt") else "") + SRT.format("Hello."))
+    given = {found.source.name: found.transcript for found in expand([tmp_path]).inputs}
+    assert [recording for recording in recordings if given[recording]] == owners
+
+
 def test_a_transcript_that_cannot_be_read_does_not_stop_its_recording(tmp_path):
     touch(tmp_path, "a.wav", "a.srt", "b.wav")
     (tmp_path / "b.srt").write_bytes(b"\0")

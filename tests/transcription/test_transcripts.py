@@ -120,6 +120,39 @@ def test_our_own_json_is_read_back_without_speakers(tmp_path):
     assert read_transcript(path) == (Utterance("a", "One.", 0.0, 1.0, 1), Utterance("b", "Two."))
 
 
+def test_words_that_were_uncertain_stay_so(tmp_path):
+    turns = (
+        Utterance("a", "One.", 0.0, 1.0, asr_confidence=0.9),
+        Utterance("b", "Two.", 1.0, 2.0, asr_confidence=0.2, text_uncertain=True),
+    )
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(Conversation("call", turns).to_json()))
+    assert read_transcript(path) == turns
+    cues = [(0.0, 1.0, "[sad 71%] One (NO) [x]."), (1.0, 2.0, "[joy ? 30%] Two. (?)"), (2.0, 3.0, "[joy 9%]")]
+    for name, content in (("a.srt", to_srt(cues)), ("a.vtt", to_vtt(cues))):
+        (tmp_path / name).write_text(content)
+        found = [(turn.text, turn.text_uncertain) for turn in read_transcript(tmp_path / name)]
+        assert found == [("One (NO) [x].", False), ("Two.", True)]
+
+
+def test_a_question_mark_of_others_is_no_mark_of_uncertain_words(tmp_path):
+    path = tmp_path / "a.srt"
+    path.write_text(SRT.replace("Hi!", "Who is Tom (?)"))
+    assert [turn.text_uncertain for turn in read_transcript(path)] == [False, False]
+    assert read_transcript(path)[1].text == "Who is Tom (?)"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("asr_confidence", 2), ("asr_confidence", "0.4"), ("asr_confidence", True), ("text_uncertain", 1)],
+)
+def test_what_is_said_of_recognised_words_is_checked(tmp_path, field, value):
+    content = json.dumps({"id": "c", "utterances": [{"text": "A", field: value}, {"text": "B"}]})
+    with pytest.raises(InputError, match=f"utterance 1: {field} is n"):
+        read(tmp_path, "a.json", content, strict=True)
+    assert read(tmp_path, "a.json", content) == [("B", None, None)]
+
+
 def test_an_analysis_is_a_transcript_too(tmp_path):
     turn = {"id": "t1", "start": 0.0, "end": 1.0, "text": "One.", "emotion": "joy", "scores": {}, "gate": {}}
     data = {

@@ -108,7 +108,10 @@ def _open_folder(folder: Path, beside: _Beside) -> tuple[dict[Path, Path | None]
     found: dict[Path, Path | None]
     if recordings:
         words = [file for file in files if file.suffix.lower() in BESIDE_RECORDINGS]
-        found = {recording: _transcript(recording, words, beside) for recording in recordings}
+        found = {
+            recording: _transcript(recording, candidates, beside)
+            for recording, candidates in _candidates(recordings, words, beside.language).items()
+        }
     else:
         found = {
             file: None for file in files if file.suffix.lower() in WITHOUT_RECORDINGS and not _is_result(file)
@@ -122,15 +125,31 @@ def _open_folder(folder: Path, beside: _Beside) -> tuple[dict[Path, Path | None]
     return found, [file for file in files if file not in used]
 
 
-def _transcript(recording: Path, files: Sequence[Path], beside: _Beside) -> Path | None:
+def _candidates(
+    recordings: Sequence[Path], files: Sequence[Path], language: str
+) -> dict[Path, list[tuple[int, Path]]]:
+    """Transcripts whose names fit each recording, with their ranks.
+
+    A file is that of the recordings that it fits best: beside `call.wav` and `call.en.wav`, the words of
+    `call.en.srt` are those of the second alone.
+    """
+    found: dict[Path, list[tuple[int, Path]]] = {recording: [] for recording in recordings}
+    for file in files:
+        fits = {
+            recording: fit for recording in recordings if (fit := _fit(recording, file, language)) is not None
+        }
+        best = min(fits.values(), default=None)
+        for recording, fit in fits.items():
+            if fit == best:
+                found[recording].append((fit[0], file))
+    return found
+
+
+def _transcript(recording: Path, candidates: Sequence[tuple[int, Path]], beside: _Beside) -> Path | None:
     """Find the preferred transcript of a recording that can be read; None = there is none."""
     if beside.no_asr:
         return None
-    ranked = [
-        (BESIDE_RECORDINGS.index(file.suffix.lower()), rank, file)
-        for file in files
-        if (rank := _rank(recording, file, beside.language)) is not None
-    ]
+    ranked = [(BESIDE_RECORDINGS.index(file.suffix.lower()), rank, file) for rank, file in candidates]
     for _, _, file in sorted(ranked):
         if _is_result(file):
             continue
@@ -142,19 +161,21 @@ def _transcript(recording: Path, files: Sequence[Path], beside: _Beside) -> Path
     return None
 
 
-def _rank(recording: Path, file: Path, language: str) -> int | None:
-    """How well the name of a transcript fits a recording, 0 the best; None = it is not that of this one.
+def _fit(recording: Path, file: Path, language: str) -> tuple[int, int] | None:
+    """How well the name of a transcript fits a recording; None = it is not that of this one.
 
     `call.srt`, `call.wav.srt` and `call.en.srt` all fit `call.wav`.
+
+    :return: the rank, 0 the best, and how many parts of the name are not the recording's.
     """
     stem = file.stem
     for rank, name in enumerate((recording.stem, recording.name)):
         if stem == name:
-            return rank
+            return rank, 0
         if stem.startswith(f"{name}."):
             marks = stem[len(name) + 1 :].lower().split(".")
             if all(mark in _BESIDE_MARKS or _is_language(mark, language) for mark in marks):
-                return 2 + rank
+                return 2 + rank, len(marks)
     return None
 
 

@@ -83,7 +83,15 @@ def _utterances(rows: Sequence[Row], faults: Faults) -> Iterable[Utterance]:
     given = {row.id for row in rows}
     free = (name for number in count(1) if (name := f"t{number:04}") not in given)
     for row in rows:
-        yield Utterance(row.id or next(free), row.text, row.start, row.end, row.channel)
+        yield Utterance(
+            row.id or next(free),
+            row.text,
+            row.start,
+            row.end,
+            row.channel,
+            asr_confidence=row.asr_confidence,
+            text_uncertain=row.text_uncertain,
+        )
 
 
 def _with_own_ids(rows: Sequence[Row], faults: Faults) -> list[Row]:

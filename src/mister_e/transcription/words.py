@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
 
+from mister_e.analysis.wording import WORDS_MARK
 from mister_e.transcription.encoding import without_lone_surrogates
 from mister_e.transcription.readers.rows import MOST_CHARACTERS, Faults, Row
 
@@ -29,6 +30,8 @@ _PARTICLES = frozenset(
     {"de", "da", "van", "von", "der", "den", "di", "la", "le", "al", "bin", "el", "y", "of"}
 )
 
+#: What stands before the words of cues that this package wrote.
+_OWN_LABEL = re.compile(r"\[[^\[\]\n]{1,80} \d{1,3}%\](?:\s+|$)")
 # brackets before a colon may hold a name
 _BRACKETS = re.compile(r"\[[^\[\]]{0,80}\](?!\s{0,3}:)|【[^【】]{0,80}】")
 _ASIDE = re.compile(r"\(([^()]{1,60})\)|\*([^*]{1,60})\*|<([^<>]{1,30})>")
@@ -66,7 +69,7 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
     :param rows: in their order.
     :param faults: told of rows that hold something, but no words, and of lone surrogates.
     """
-    rows = [row for row in rows if _is_short(row, faults)]
+    rows = [_as_written(row) for row in rows if _is_short(row, faults)]
     # a line of lyrics stands in many rows: it is cleaned once, and its name counts once
     texts = {(row.where, row.text): row for row in rows}
     lines = [() if row.verbatim else tuple(_said(row.text).split("\n")) for row in texts.values()]
@@ -96,6 +99,21 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
         turns = "1 turn without words was" if len(mute) == 1 else f"{len(mute)} turns without words were"
         faults.remark(f"{turns} left out (marks, music, sounds, names): {_listed(mute)}")
     return kept
+
+
+def _as_written(row: Row) -> Row:
+    """A cue of this package, as "[joy 71%] I know. (?)", as the words that were written, and their mark."""
+    label = None if row.verbatim or row.text[:1] != "[" else _OWN_LABEL.match(row.text)
+    if not label:
+        return row
+    words = row.text[label.end() :].rstrip()
+    uncertain = words.endswith(f" {WORDS_MARK}")
+    return replace(
+        row,
+        text=words.removesuffix(WORDS_MARK) if uncertain else words,
+        verbatim=True,
+        text_uncertain=uncertain or row.text_uncertain,
+    )
 
 
 def _is_short(row: Row, faults: Faults) -> bool:

@@ -34,6 +34,8 @@ class Row:
     :param id: its name in the file.
     :param channel: the channel of the recording that it was said on, 0-based.
     :param verbatim: the words were cleaned before, when this package wrote them.
+    :param asr_confidence: 0 to 1, what a recogniser said of its words; None = not told.
+    :param text_uncertain: the words were recognised so doubtfully that no model reads them.
     """
 
     where: str
@@ -43,6 +45,8 @@ class Row:
     id: str | None = None
     channel: int | None = None
     verbatim: bool = False
+    asr_confidence: float | None = None
+    text_uncertain: bool = False
 
 
 class Faults:
