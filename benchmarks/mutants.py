@@ -6,9 +6,9 @@
 A mistake ("mutant") is one change by the operators of `mutmut`: another comparison, number, argument, word or
 branch. Lines are drawn with a seed, and one mutant of each. It is planted in a copy of `src/` that the tests
 import, so that the working tree stays as it is. First the fast tests run of the files that import the module
-and of those in the folder of the same name, then the slow ones of the former, until one fails. Printed at the
-end: noticed and planted, by folder, and as JSON the mutants that survived. A survivor is a test to write, or
-a change that changes nothing.
+and of those in the folder of the same name, then the slow ones of the former, then those that go the whole
+road by its commands, until one fails. Printed at the end: noticed and planted, by folder, and as JSON the
+mutants that survived. A survivor is a test to write, or a change that changes nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ SKIPPED = (
 )
 #: Tests that are about all modules.
 GENERAL = (ROOT / "tests" / "test_public_names.py",)
+#: Tests that go the whole road by its commands, and import nothing that they are about.
+ROADS = (ROOT / "tests" / "test_road.py", ROOT / "tests" / "cli" / "test_stage1.py")
 #: Seconds that a mutant's tests may take besides three times what they take without it.
 PATIENCE = 60
 #: Tests of a round, as pytest's `-m` has it.
@@ -62,12 +64,7 @@ NO_TESTS = 5
 
 
 class Round(NamedTuple):
-    """Tests that run together.
-
-    :param files: of tests, in this order.
-    :param marker: which of their tests, as pytest's `-m` has it.
-    :param timeout: seconds after which they count as failed.
-    """
+    """Tests that run together: their files, `-m` of pytest, and the seconds after which they count as failed."""
 
     files: Sequence[Path]
     marker: str
@@ -76,14 +73,7 @@ class Round(NamedTuple):
 
 @dataclass(frozen=True)
 class Mutant:
-    """One planted mistake.
-
-    :param file: path of the module inside `src/`.
-    :param line: where it is, from 1.
-    :param before: the code there.
-    :param after: what stands in its place.
-    :param source: the whole module with it.
-    """
+    """One planted mistake: file inside `src/`, line from 1, the code there, what replaces it, the whole module."""
 
     file: str
     line: int
@@ -309,7 +299,7 @@ def run(mutants: Sequence[Mutant], workers: int, minutes: float) -> dict[Mutant,
     began = time.monotonic()
     files = {mutant.file: test_files(mutant.file) for mutant in mutants}
     every = sorted({path for importing, others in files.values() for path in importing + others})
-    slow = sorted({path for importing, _ in files.values() for path in importing})
+    slow = sorted({path for importing, _ in files.values() for path in importing} | set(ROADS))
     noticed: dict[Mutant, bool] = {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
         runners: Queue[Runner] = Queue()
@@ -338,7 +328,11 @@ def run(mutants: Sequence[Mutant], workers: int, minutes: float) -> dict[Mutant,
             if time.monotonic() - began > 60 * minutes:
                 return
             importing, others = (sorted(paths, key=seconds[FAST].__getitem__) for paths in files[mutant.file])
-            rounds = [round_of(importing + others, FAST), round_of(importing, SLOW)]
+            rounds = [
+                round_of(importing + others, FAST),
+                round_of(importing, SLOW),
+                round_of([path for path in ROADS if path not in importing], SLOW),
+            ]
             runner = runners.get()
             try:
                 noticed[mutant] = runner.notices(mutant, rounds)

@@ -106,6 +106,17 @@ def test_one_modality_alone_is_all_that_is_opened(pipeline):
     assert said.shown.tolist() == [[False, True]]
 
 
+def test_words_are_not_read_where_they_do_not_count(pipeline, monkeypatch):
+    def read(*_, **__):
+        raise AssertionError("the words were read")
+
+    monkeypatch.setattr(type(pipeline.predictor.text_encoder), "encode_batch", read)
+    talk = [Conversation("c", (told(0, "Great!"),))]
+    pipeline.predictor.predict(talk, mode="speech-only")
+    with pytest.raises(AssertionError, match="were read"):
+        pipeline.predictor.predict(talk)
+
+
 @pytest.mark.parametrize("features", [{"avg_pitch": "high"}, ["avg_pitch"], 3])
 def test_statistics_that_are_not_numbers_are_told(pipeline, features):
     turn = Utterance("t7", "Well.", custom={"features": features})

@@ -187,3 +187,15 @@ def test_intensity_is_relative_to_the_recording():
     np.testing.assert_array_equal(centred(rows)[:, 1], [-5, np.nan, 5])
     np.testing.assert_array_equal(centred(rows)[:, 0], rows[:, 0])
     assert np.isnan(centred(np.full((2, 8), np.nan, np.float32))).all()
+
+
+@pytest.mark.parametrize("far", [-1e4, 1e4])
+def test_statistics_far_from_all_that_was_seen_count_as_far_and_no_farther(encoder, monkeypatch, far):
+    monkeypatch.setattr(encoder, "_scale", lambda values: values)
+    there = torch.zeros(1, encoder.pool.width)
+    deviations = (torch.full_like(encoder.statistics_std, value) for value in (far, 4 * np.sign(far), 3.0))
+    rows = [(encoder.statistics_mean + own * encoder.statistics_std)[None] for own in deviations]
+    with torch.no_grad():
+        beyond, edge, within = (encoder.join(there, row) for row in rows)
+    torch.testing.assert_close(beyond, edge, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(edge, within)

@@ -126,3 +126,10 @@ def test_a_damaged_file_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"model\.bin"):
         read_ctranslate2(path)
+
+
+def test_an_update_starts_at_the_scale_of_its_inputs():
+    torch.manual_seed(0)
+    for inputs in (64, 1024):
+        down = LowRank(inputs, 8, rank=64).down
+        assert down.std().item() == pytest.approx(inputs**-0.5, rel=0.05)

@@ -54,7 +54,12 @@ def rows(run):
 
 def test_it_learns_and_keeps_the_best_epoch(tmp_path):
     tuned = encoder()
-    result = finetune(tuned, TRAIN, VALIDATION, LABELS, SETTINGS, tmp_path)
+    stages: set[str] = set()
+    result = finetune(
+        tuned, TRAIN, VALIDATION, LABELS, SETTINGS, tmp_path, progress=lambda stage, *_: stages.add(stage)
+    )
+    assert "finetune" in stages
+    assert None not in stages
     assert len(result.history) == 2
     assert result.validation_weighted_f1 == max(row["validation_weighted_f1"] for row in result.history)
     truth = positions_of(VALIDATION, LABELS)
