@@ -64,7 +64,7 @@ NO_TESTS = 5
 
 
 class Round(NamedTuple):
-    """Tests that run together: their files, `-m` of pytest, and the seconds after which they count as failed."""
+    """Tests that run together: files, `-m` of pytest, and the seconds after which they count as failed."""
 
     files: Sequence[Path]
     marker: str
@@ -73,7 +73,7 @@ class Round(NamedTuple):
 
 @dataclass(frozen=True)
 class Mutant:
-    """One planted mistake: file inside `src/`, line from 1, the code there, what replaces it, the whole module."""
+    """A planted mistake: file inside `src/`, line from 1, the code there, what replaces it, the module."""
 
     file: str
     line: int
