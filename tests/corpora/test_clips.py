@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clip_folder import write_clips
+from sound import write, write_misjudged
 from typer.testing import CliRunner
 
 from mister_e.cli import app
@@ -106,6 +107,88 @@ def test_long_read_speech_is_cut_to_pieces_and_labelled_by_hand(tmp_path):
     assert cut(looked, folder, None) == looked
     with pytest.raises(InputError, match="no clip is 60 s long"):
         cut(told, folder, 60.0)
+
+
+def told_seconds(folder: Path, *seconds: str) -> list[Path]:
+    """Change the lengths of the first clips in the manifest; give the files."""
+    manifest = folder / "manifest.csv"
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    for number, cell in enumerate(seconds, start=1):
+        lines[number] = lines[number][: lines[number].rindex(",") + 1] + cell
+    manifest.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return [folder / line.partition(",")[0] for line in lines[1 : len(seconds) + 1]]
+
+
+@pytest.mark.parametrize("seconds", ["1e9", "86400.5", "1000:00:00", "inf", "0", "-1"])
+def test_a_length_that_no_clip_has_is_refused_by_its_line(tmp_path, seconds):
+    folder = write_clips(tmp_path / "acted", {"happy": 240.0}, seconds=1.2)
+    told_seconds(folder, "1.2", seconds)
+    with pytest.raises(InputError, match=rf"manifest.csv, line 3: seconds is '{seconds}', expected a"):
+        read_manifest(folder)
+
+
+def test_no_more_is_cut_than_a_file_has(tmp_path):
+    folder = write_clips(tmp_path / "acted", {"happy": 240.0}, seconds=1.2)
+    # milliseconds; all of a day; rounded up, which a piece may be short of
+    told_seconds(folder, "1200", "24:00:00", "1.5")
+    notes: list[str] = []
+    pieces = cut(read_manifest(folder), folder, 0.5, notes=notes)
+    assert Counter(piece.line for piece in pieces) == {2: 2, 3: 2, 4: 2} | dict.fromkeys(range(5, 9), 2)
+    assert [note.removeprefix(f"{folder / 'manifest.csv'}, ") for note in notes] == [
+        "line 2: seconds is 1200, the file has at most 1.20 s",
+        "line 3: seconds is 86400, the file has at most 1.20 s",
+        "line 4: seconds is 1.5, the file has at most 1.20 s",
+    ]
+    assert len(cut(read_manifest(folder), folder, 0.7)) == 3 * 2 + 4
+
+
+def test_a_clip_that_cannot_be_read_is_left_out_with_a_note(tmp_path):
+    folder = write_clips(tmp_path / "acted", {"happy": 240.0}, seconds=1.2)
+    bad, empty = told_seconds(folder, "", "1.2")
+    bad.write_text("no sound at all")
+    empty.write_bytes(b"")
+    done = run(folder, tmp_path / "out", "--piece-seconds", 0.5)
+    assert done.exit_code == 0, done.output
+    assert "7 clips cut to 10 pieces of 0.5 s" in done.stderr
+    notes = Corpus.load(tmp_path / "out").metadata["repaired"]
+    for line, file in ((2, bad), (3, empty)):
+        assert any(
+            note.startswith(f"left out: {folder / 'manifest.csv'}, line {line}: {file}") for note in notes
+        )
+    for path in folder.glob("*.wav"):
+        path.write_bytes(b"RIFF")
+    with pytest.raises(InputError, match=r"none of 7 clips could be read; the first: .*manifest.csv, line 2"):
+        cut(read_manifest(folder), folder, 0.5)
+
+
+@pytest.mark.parametrize("name", ["a.aac", "a.mkv"])
+def test_a_length_that_the_header_leaves_open_is_taken_from_the_manifest(tmp_path, name):
+    if name == "a.aac":
+        write_misjudged(tmp_path / name)
+    else:
+        sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 33 * 16_000))
+        write(tmp_path / name, sound, codec="aac", live="1")
+    manifest = tmp_path / "manifest.csv"
+    notes: list[str] = []
+    manifest.write_text(f"file,emotion,seconds\n{name},sad,33\n", encoding="utf-8")
+    assert len(cut(read_manifest(tmp_path), tmp_path, 1.0, notes=notes)) == 33
+    assert notes == []
+    manifest.write_text(f"file,emotion,seconds\n{name},sad,86400\n", encoding="utf-8")
+    pieces = cut(read_manifest(tmp_path), tmp_path, 1.0, notes=notes)
+    assert len(pieces) < (tmp_path / name).stat().st_size / 10
+    assert len(notes) == 1
+    if name == "a.mkv":
+        manifest.write_text(f"file,emotion\n{name},sad\n", encoding="utf-8")
+        with pytest.raises(InputError, match="its header tells no length; give it in the column seconds"):
+            cut(read_manifest(tmp_path), tmp_path, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most"), [(0.0, None), (-1.0, None), (1e-9, None), (float("nan"), 1), (1.0, 0)]
+)
+def test_pieces_of_no_length_are_refused(tmp_path, seconds, most):
+    with pytest.raises(InputError, match="expected"):
+        cut([], tmp_path, seconds, most)
 
 
 def test_clips_without_an_emotion_or_without_voices_are_told(tmp_path):

@@ -6,7 +6,6 @@ read the manifest with `read_manifest`, and split by the same whole voices.
 
 from __future__ import annotations
 
-import math
 import posixpath
 import re
 from collections import Counter
@@ -41,6 +40,19 @@ _COLUMNS = (*_REQUIRED, "text", "speaker", "seconds")
 #: Fraction of the voices that validation, and test, each get.
 _HELD_OUT = 0.15
 
+# One turn is never longer (s); more is another unit, or a damaged header.
+_LONGEST_SECONDS = 86_400.0
+# Shorter pieces (s) say nothing, and the ids of two could be one.
+_SHORTEST_PIECE = 0.1
+# Lengths are rounded: a piece may run this much (s), and half its length, beyond the end of its file.
+_SLACK_SECONDS = 0.5
+# A header that leaves the length open is guessed by, and the guess may be far off. No sound takes fewer bytes
+# a second; silence as AAC takes about 100.
+_LEAST_BYTES = 50
+
+#: Number of clips that cannot be read that are noted one by one.
+_NAMED = 5
+
 
 @dataclass(frozen=True)
 class LabelledClip:
@@ -70,29 +82,100 @@ class LabelledClip:
 
 
 def cut(
-    clips: Sequence[LabelledClip], folder: Path, piece_seconds: float | None, max_pieces: int | None = None
+    clips: Sequence[LabelledClip],
+    folder: Path,
+    piece_seconds: float | None,
+    max_pieces: int | None = None,
+    notes: list[str] | None = None,
 ) -> list[LabelledClip]:
     """Cut clips to whole pieces of one length, whose words are not known; what is over is left out.
 
     :param clips: of a manifest.
-    :param folder: holds the files, whose length is looked up where the manifest does not tell it.
-    :param piece_seconds: length of a piece; None = leave them whole.
+    :param folder: holds the files; no more is cut than their headers state.
+    :param piece_seconds: length of a piece, from 0.1 on; None = leave them whole, no clip is opened.
     :param max_pieces: of one clip; None = as many as it has.
+    :param notes: told of clips that cannot be read, which are left out, and of those that are shorter than
+        the manifest says.
+    :raises InputError: a number is out of range, no clip can be read, or none is as long as a piece.
     """
     if piece_seconds is None:
         return list(clips)
-    pieces = []
+    _check_pieces(piece_seconds, max_pieces)
+    pieces: list[LabelledClip] = []
+    failed: list[str] = []
+    shorter: list[str] = []
     for clip in clips:
-        seconds = clip.seconds
-        if seconds is None:
-            seconds = probe(folder / clip.file).duration or 0.0
+        where = f"{folder / MANIFEST}, line {clip.line}"
+        try:
+            seconds = _most_seconds(folder / clip.file, told=clip.seconds is not None)
+        except InputError as error:
+            failed.append(f"{where}: {error}")
+            continue
         count = int(seconds / piece_seconds)
+        if clip.seconds is not None:
+            told = int(clip.seconds / piece_seconds)
+            count = int((seconds + min(_SLACK_SECONDS, piece_seconds / 2)) / piece_seconds)
+            if told > count:
+                shorter.append(f"{where}: seconds is {clip.seconds:g}, the file has at most {seconds:.2f} s")
+            count = min(told, count)
         for number in range(count if max_pieces is None else min(count, max_pieces)):
             start = piece_seconds * number
             pieces.append(replace(clip, text=None, stretch=(start, start + piece_seconds)))
+    if failed and len(failed) == len(clips):
+        raise none_read(failed)
     if not pieces:
         raise InputError(f"{folder / MANIFEST}: no clip is {piece_seconds:g} s long; take a shorter piece")
+    if notes is not None:
+        notes += failure_notes(failed)
+        notes += shorter[:_NAMED]
+        if len(shorter) > _NAMED:
+            notes.append(f"{len(shorter) - _NAMED:,} more clips are shorter than their seconds")
     return pieces
+
+
+def _check_pieces(piece_seconds: float, max_pieces: int | None) -> None:
+    """Raise InputError for pieces of no length, and for none of them."""
+    if not _SHORTEST_PIECE <= piece_seconds <= _LONGEST_SECONDS:
+        raise InputError(
+            f"pieces of {piece_seconds:g} s: expected {_SHORTEST_PIECE:g} to {_LONGEST_SECONDS:g} s"
+        )
+    if max_pieces is not None and max_pieces < 1:
+        raise InputError(f"{max_pieces} pieces of a clip at most: expected 1 or more")
+
+
+def _most_seconds(file: Path, *, told: bool) -> float:
+    """Length of a file by its header.
+
+    :param told: whether the manifest tells it too: what a header leaves open is then at its longest.
+    :raises InputError: it cannot be read, or has no length that a clip has.
+    """
+    header = probe(file)
+    seconds = header.duration or 0.0
+    if told and not header.exact:
+        return max(seconds, file.stat().st_size / _LEAST_BYTES)
+    if header.duration is None:
+        raise InputError(f"{file}: its header tells no length; give it in the column seconds")
+    if seconds > _LONGEST_SECONDS:
+        raise InputError(
+            f"{file}: its header tells {seconds:g} s, a clip has at most {_LONGEST_SECONDS:g}, a day"
+        )
+    return seconds
+
+
+def failure_notes(failed: Sequence[str]) -> list[str]:
+    """Notes on clips that could not be read and are left out, the first of them by name.
+
+    :param failed: which clip, and why, of each.
+    """
+    notes = [f"left out: {failure}" for failure in failed[:_NAMED]]
+    if len(failed) > _NAMED:
+        notes.append(f"{len(failed) - _NAMED:,} more clips could not be read")
+    return notes
+
+
+def none_read(failed: Sequence[str]) -> InputError:
+    """Make the error for clips none of which could be read."""
+    return InputError(f"none of {len(failed):,} clips could be read; the first: {failed[0]}")
 
 
 def split_by_voice(clips: Sequence[LabelledClip], seed: int = 0) -> dict[str, str]:
@@ -157,7 +240,7 @@ def prepare(
         if validate_on is not None:
             raise InputError("clips are validated on voices of their own; leave out validate_on")
         whole = read_manifest(src, repairs)
-        clips = cut(whole, src, piece_seconds, max_pieces)
+        clips = cut(whole, src, piece_seconds, max_pieces, repairs)
         if piece_seconds is not None:
             repairs.append(
                 f"{len(whole):,} clips cut to {len(clips):,} pieces of {piece_seconds:g} s, the rest left out"
@@ -274,8 +357,9 @@ def _row(cells: Mapping[str, str], line: int, folder: Path) -> LabelledClip:
             seconds = seconds_or_number(own["seconds"])
         except ValueError as error:
             raise refuse_cell(where, "seconds", own["seconds"], error) from None
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise refuse_cell(where, "seconds", own["seconds"], "a number above 0")
+        if not 0 < seconds <= _LONGEST_SECONDS:
+            expected = f"a number above 0 and at most {_LONGEST_SECONDS:g}, a day"
+            raise refuse_cell(where, "seconds", own["seconds"], expected)
     return LabelledClip(line, there, emotion, text, own["speaker"] or None, seconds)
 
 

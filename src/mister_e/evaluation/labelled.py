@@ -11,14 +11,19 @@ from typing import Protocol as TypingProtocol
 from mister_e.audio.format import LONGEST
 from mister_e.conversation import Clip, Conversation, Utterance
 from mister_e.corpora.base import SPLITS, Protocol
-from mister_e.corpora.clips import MANIFEST, LabelledClip, cut, read_manifest, split_by_voice
+from mister_e.corpora.clips import (
+    MANIFEST,
+    LabelledClip,
+    cut,
+    failure_notes,
+    none_read,
+    read_manifest,
+    split_by_voice,
+)
 from mister_e.corpora.store import METADATA, Corpus
 from mister_e.errors import InputError
 from mister_e.files import sha256
 from mister_e.labels import LabelSet
-
-#: Number of clips that cannot be read that are noted one by one.
-_NAMED = 5
 
 
 class Labelled(TypingProtocol):
@@ -160,17 +165,17 @@ class Clips:
         piece_seconds: float | None = None,
         max_pieces: int | None = None,
     ) -> Clips:
-        """Read and check the manifest; no clip is opened.
+        """Read and check the manifest; no clip is opened but to cut it.
 
         :param folder: holds the manifest.
         :param together: see the class.
         :param split: which voices; None = all.
         :param seed: which voices go where, see `mister_e.corpora.clips.split_by_voice`.
-        :param piece_seconds: see `mister_e.corpora.clips.cut`, as well as `max_pieces`.
+        :param piece_seconds: see `mister_e.corpora.clips.cut`, as well as `max_pieces`; it opens them.
         :raises InputError: names file, line and field of what is wrong.
         """
         read_as: list[str] = []
-        every = cut(read_manifest(folder, read_as), folder, piece_seconds, max_pieces)
+        every = cut(read_manifest(folder, read_as), folder, piece_seconds, max_pieces, read_as)
         clips = every
         if split is not None:
             if split not in SPLITS:
@@ -228,10 +233,7 @@ class Clips:
     @property
     def notes(self) -> list[str]:
         """How the manifest was read, the clips that could not be so far, and those without an emotion."""
-        notes = [*self.read_as]
-        notes += [f"left out: {failure}" for failure in self.failed[:_NAMED]]
-        if len(self.failed) > _NAMED:
-            notes.append(f"{len(self.failed) - _NAMED} more clips could not be read")
+        notes = [*self.read_as, *failure_notes(self.failed)]
         if self.unlabelled:
             notes.append(f"{self.unlabelled:,} clips without an emotion are not scored")
         return notes
@@ -261,7 +263,7 @@ class Clips:
             turn = Utterance(row.id, row.text, audio=audio, label=row.emotion)
             yield Conversation(row.id, (turn,))
         if not given and self.failed:
-            raise InputError(f"none of {len(self.failed):,} clips could be read; the first: {self.failed[0]}")
+            raise none_read(self.failed)
 
 
 def read_labelled(
