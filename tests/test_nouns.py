@@ -134,12 +134,20 @@ def test_importing_the_package_does_not_load_torch():
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", " \n\t", "\u200b", "\ufeff \u2060", "\u00ad", "\u3164", "\ud83d", "\x00"]
+    "text",
+    [
+        *(None, "", " \n\t", "\u200b", "\ufeff \u2060", "\u00ad", "\u3164", "\ud83d", "\x00", "\u2800"),
+        *("?", "?!", "...", "\u2026", "\u2014", "- -", "\u266a", "\U0001f3b5", "\ufffd"),
+        *("\u2500\u2500", "\u25a0", "+"),
+    ],
 )
-def test_what_cannot_be_seen_is_no_word(text):
+def test_what_says_nothing_is_no_word(text):
     assert not has_words(text)
 
 
-@pytest.mark.parametrize("text", ["no", "?", "\u200bno", "\u4f60", "\U0001f642", "e\u0301"])
-def test_what_can_be_seen_may_be_read(text):
+@pytest.mark.parametrize(
+    "text",
+    ["no", "no?", "7", "\u200bno", "\u4f60", "\U0001f642", "\u2764\ufe0f", "\u263a", "e\u0301", "\u00bd"],
+)
+def test_letters_digits_and_emoji_are_words(text):
     assert has_words(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -21,15 +22,21 @@ if TYPE_CHECKING:
 _STRICT: ConfigDict = {"extra": "forbid", "strict": True, "arbitrary_types_allowed": True}
 
 
-#: Characters that Unicode counts as letters or symbols and nobody sees: fillers of Hangul, blank Braille.
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+#: Symbols and letters that say nothing, or that nobody sees: fillers of Hangul, blank Braille, notes of
+#: music, what stands for a broken byte.
+_SILENT = frozenset("\u115f\u1160\u3164\uffa0\u2800♩♪♫♬♭♮♯🎵🎶🎼\ufffc\ufffd")
 
 
 def has_words(text: str | None) -> bool:
-    """Tell whether a text has any character that can be seen; one of zero width is none."""
+    """Tell whether a text says anything: a letter, a digit, or a symbol as an emoji is.
+
+    Punctuation alone, as "?!", "..." or "—", says nothing, nor do notes of music, lines and boxes.
+    """
     return any(
-        character.isprintable() and not character.isspace() and character not in _BLANK
+        (category := unicodedata.category(character))[0] in "LN"
+        or (category == "So" and not ("\u2400" <= character <= "\u25ff" or character in "©®"))
         for character in text or ""
+        if character not in _SILENT
     )
 
 

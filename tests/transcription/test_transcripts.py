@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mister_e.analysis.subtitles import to_srt, to_vtt
-from mister_e.conversation import Conversation, Utterance
+from mister_e.conversation import Conversation, Utterance, has_words
 from mister_e.errors import InputError
 from mister_e.transcription import read_transcript
-from mister_e.transcription.words import has_words
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello there.\n\n2\n00:00:03,000 --> 00:00:04,000\nHi!\n"
 
@@ -78,7 +77,10 @@ def test_windows_text_keeps_its_curly_quotes(tmp_path):
     content = "1\n00:00:01,000 --> 00:00:02,000\n\u201cIt\u2019s fine\u201d \u2013 caf\u00e9\u2026\n".encode(
         "cp1252"
     )
-    assert read(tmp_path, "a.srt", content)[0][0] == "\u201cIt\u2019s fine\u201d \u2013 caf\u00e9\u2026"
+    notes = []
+    ((text, *_),) = read(tmp_path, "a.srt", content, notes=notes)
+    assert text == "\u201cIt\u2019s fine\u201d \u2013 caf\u00e9\u2026"
+    assert notes == ["has bytes that are not UTF-8, read as Windows-1252; save it as UTF-8 if that is wrong"]
 
 
 def test_webvtt_drops_names_settings_and_comments(tmp_path):
@@ -128,6 +130,10 @@ def test_words_that_were_uncertain_stay_so(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(Conversation("call", turns).to_json()))
     assert read_transcript(path) == turns
+    (tmp_path / "a.csv").write_text(
+        "id,text,start,end,asr_confidence,text_uncertain\na,One.,0,1,0.9,false\nb,Two.,1,2,0.2,true\n"
+    )
+    assert read_transcript(tmp_path / "a.csv") == turns
     cues = [(0.0, 1.0, "[sad 71%] One (NO) [x]."), (1.0, 2.0, "[joy ? 30%] Two. (?)"), (2.0, 3.0, "[joy 9%]")]
     for name, content in (("a.srt", to_srt(cues)), ("a.vtt", to_vtt(cues))):
         (tmp_path / name).write_text(content)
@@ -144,7 +150,7 @@ def test_a_question_mark_of_others_is_no_mark_of_uncertain_words(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("asr_confidence", 2), ("asr_confidence", "0.4"), ("asr_confidence", True), ("text_uncertain", 1)],
+    [("asr_confidence", 2), ("asr_confidence", "high"), ("asr_confidence", True), ("text_uncertain", 1)],
 )
 def test_what_is_said_of_recognised_words_is_checked(tmp_path, field, value):
     content = json.dumps({"id": "c", "utterances": [{"text": "A", field: value}, {"text": "B"}]})

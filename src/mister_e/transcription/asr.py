@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
+from mister_e.conversation import has_words
 from mister_e.errors import InputError
 from mister_e.pretrained.weights import wheel_folder
 
@@ -199,8 +200,7 @@ def judge(decoded: Decoded, thresholds: Thresholds = THRESHOLDS) -> Recognised |
     """
     confidence, silent = decoded.confidence, decoded.no_speech > thresholds.no_speech
     doubtful = confidence < thresholds.uncertain
-    has_words = any(character.isalnum() for character in decoded.text)
-    if not has_words or confidence < thresholds.words or (silent and doubtful):
+    if not has_words(decoded.text) or confidence < thresholds.words or (silent and doubtful):
         return None
     uncertain = doubtful or silent or decoded.looped or _repeats(decoded.text)
     return Recognised(decoded.text, confidence, uncertain)

@@ -80,4 +80,5 @@ def _decoded(data: bytes, faults: Faults) -> str:
     if sum(not character.isascii() for character in text) > 2 * replaced:
         faults.remark(f"bytes that are not UTF-8 were replaced by {_LONE} in {replaced} places")
         return text
+    faults.remark("has bytes that are not UTF-8, read as Windows-1252; save it as UTF-8 if that is wrong")
     return data.decode("cp1252", errors="replace")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
 
 from mister_e.analysis.wording import WORDS_MARK
+from mister_e.conversation import has_words
 from mister_e.transcription.encoding import without_lone_surrogates
 from mister_e.transcription.readers.rows import MOST_CHARACTERS, Faults, Row
 
@@ -123,15 +123,6 @@ def _is_short(row: Row, faults: Faults) -> bool:
     reason = f"has {len(row.text)} characters, a turn has at most {MOST_CHARACTERS}; cut it into turns"
     faults.leave_out(row.where, reason)
     return False
-
-
-def has_words(text: str) -> bool:
-    """Whether a text says anything: letters, digits, or a sign such as an emoji; not marks alone."""
-    return any(
-        (category := unicodedata.category(character))[0] in "LN"
-        or (category == "So" and character not in _NOTES and character != "\ufffd")
-        for character in text
-    )
 
 
 def _listed(places: Sequence[str], most: int = 5) -> str:

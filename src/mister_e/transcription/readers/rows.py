@@ -182,9 +182,39 @@ def row_of(data: Mapping[str, Any], where: str) -> Row:
     if not isinstance(given_id, str | int | None):
         raise InputError(f"id is {_short(given_id)}, expected a string")
     start, end = times_in(data)
+    name = str(given_id) if given_id not in (None, "") else None
+    confidence, uncertain = _recognised(data)
     return Row(
-        where, text, start, end, str(given_id) if given_id not in (None, "") else None, channel_of(data)
+        where,
+        text,
+        start,
+        end,
+        name,
+        channel_of(data),
+        asr_confidence=confidence,
+        text_uncertain=uncertain,
     )
+
+
+def _recognised(data: Mapping[str, Any]) -> tuple[float | None, bool]:
+    """What this package wrote of recognised words: their confidence, and whether they are uncertain.
+
+    :raises InputError: it is not of its kind.
+    """
+    confidence, uncertain = data.get("asr_confidence"), data.get("text_uncertain")
+    if isinstance(confidence, str):  # of a table
+        try:
+            confidence = float(confidence) if confidence.strip() else None
+        except ValueError:
+            confidence = -1
+    if isinstance(uncertain, str):
+        uncertain = {"true": True, "false": False, "": None}.get(uncertain.strip().lower(), uncertain)
+    number = isinstance(confidence, int | float) and not isinstance(confidence, bool)
+    if confidence is not None and not (number and 0 <= confidence <= 1):
+        raise InputError("asr_confidence is no number from 0 to 1; correct it, or leave it out")
+    if not isinstance(uncertain, bool | None):
+        raise InputError("text_uncertain is neither true nor false; correct it, or leave it out")
+    return confidence, bool(uncertain)
 
 
 def times_in(data: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -83,14 +83,7 @@ def _own(data: Mapping[str, Any], faults: Faults) -> Iterator[Row]:
 
     def read(turn: dict[str, Any], where: str) -> Row:
         _check_fields(turn, _TURN_FIELDS, "")
-        row = row_of(turn, where)
-        confidence, uncertain = turn.get("asr_confidence"), turn.get("text_uncertain", False)
-        number = isinstance(confidence, int | float) and not isinstance(confidence, bool)
-        if confidence is not None and not (number and 0 <= confidence <= 1):
-            raise InputError("asr_confidence is no number from 0 to 1; correct it, or leave it out")
-        if not isinstance(uncertain, bool):
-            raise InputError("text_uncertain is neither true nor false; correct it, or leave it out")
-        return replace(row, verbatim=True, asr_confidence=confidence, text_uncertain=uncertain)
+        return replace(row_of(turn, where), verbatim=True)
 
     return checked(data.get("utterances"), "utterance", read, faults)
 
