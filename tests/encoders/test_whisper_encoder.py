@@ -4,8 +4,9 @@ import torch
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.audio.prosody import STATISTICS
+from mister_e.conversation import Clip
 from mister_e.encoders.speech.batching import collate
-from mister_e.encoders.speech.frontend import AudioFeatures, SpeechFrontend, centred
+from mister_e.encoders.speech.frontend import AudioFeatures, SpeechFrontend, TurnAudio, centred
 from mister_e.encoders.speech.whisper import WhisperEncoder, WhisperEncoderConfig
 
 
@@ -199,3 +200,11 @@ def test_statistics_far_from_all_that_was_seen_count_as_far_and_no_farther(encod
         beyond, edge, within = (encoder.join(there, row) for row in rows)
     torch.testing.assert_close(beyond, edge, atol=1e-3, rtol=1e-3)
     assert not torch.allclose(edge, within)
+
+
+def test_the_length_of_a_turn_is_that_of_its_spectrogram(front_end):
+    for seconds in (0.5, 2.0, 7.3):
+        time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        samples = (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
+        turn = TurnAudio(Clip(samples=samples), {})
+        assert abs(turn.length - front_end.extract_features([samples])[0].length) <= 1

@@ -231,3 +231,13 @@ def test_weights_come_back_from_their_names_alone():
     turns = batch([conversation("bst", [0] * 3, seed=19)])
 
     assert torch.equal(other(**turns.inputs).logits, model(**turns.inputs).logits)
+
+
+@pytest.mark.parametrize("experts", [("text",), ("speech",), ("text", "fusion")])
+def test_an_expert_that_is_not_there_has_a_representation_of_its_size(experts):
+    output = small_model(experts=experts, hidden=8, fusion_dim=12)(
+        **batch([conversation("bts", [0, 1, 2], 0)]).inputs
+    )
+    for name, hidden in (("speech", output.speech_hidden), ("text", output.text_hidden)):
+        assert hidden.shape[-1] == 8
+        assert name in experts or not hidden.any()

@@ -147,6 +147,8 @@ def sound_track(path: str | Path, container: InputContainer, track: int | None) 
     # PyAV has no decoder where FFmpeg knows none
     if getattr(stream, "codec_context", None) is None:
         raise InputError(f"{path}: the codec of its sound is not known; export it as WAV or FLAC")
+    if not stream.codec_context.channels:
+        raise InputError(f"{path}: no sound could be decoded; it may be damaged, export it again")
     rate = stream.rate or 0
     # 0 = the header does not tell: the first frame will
     if rate and not MIN_RATE <= rate <= MAX_RATE:
