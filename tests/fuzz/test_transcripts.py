@@ -13,7 +13,11 @@ from fuzzing import SEED, TIMES
 from mister_e.errors import InputError
 from mister_e.transcription import read_transcript
 
-CUES = [(0.0, 2.9, "I paid the bill twice."), (3.2, 5.1, "That's awful!"), (5.4, 7.0, "Mara Quill: no. 😀")]
+CUES = [
+    (0.0, 2.9, "I paid the bill twice."),
+    (3.2, 5.1, "Tom Ray: That's awful!"),
+    (5.4, 7.0, "Mara Quill: no. 😀"),
+]
 
 
 NUMBERED = list(enumerate(CUES, start=1))

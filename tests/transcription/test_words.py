@@ -15,17 +15,21 @@ def said(*texts):
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        (["Mara Quill: I paid.", "Joy Anders: So sorry."], ["I paid.", "So sorry."]),
+        (["Mara Quill: I paid.", "Joy Anders: So sorry.", "Oh"], ["I paid.", "So sorry.", "Oh"]),
         (["spk_0: Hi: there", "spk_1: No"], ["Hi: there", "No"]),
         (["SPEAKER_00: Hi", "[SPEAKER_01]: No", "[SPEAKER_01] Yes"], ["Hi", "No", "Yes"]),
-        (["Agent: Hi", "Well: no", "so it is"], ["Hi", "no", "so it is"]),
+        (["Agent: Hi", "Well: no", "so it is"], ["Hi", "Well: no", "so it is"]),
+        (["Agent: Hi", "Customer: No"], ["Hi", "No"]),
         (["Agent: Hi", "Well: no", "so", "it", "is"], ["Hi", "Well: no", "so", "it", "is"]),
         (["Mara: Hi", "Tom: No", "Mara: Bye"], ["Hi", "No", "Bye"]),
-        (["Mary: Hi"], ["Hi"]),
+        (["MARA: Hi", "so", "it", "is", "TOM: No"], ["Hi", "so", "it", "is", "No"]),
         (["mara.q: hi", "tom_99: no", "mara.q: so", "tom_99: bye"], ["hi", "no", "so", "bye"]),
         ([">> MAN: I know.", "- I hate it.\n- So do I.", ">> So"], ["I know.", "I hate it. So do I.", "So"]),
-        (["Dr. Anna van Quill (00:03): Hi", "it is 10:30: late"], ["Hi", "it is 10:30: late"]),
-        (["(sighs) Tom Ray: I know", "[Mara Quill]: hi"], ["I know", "hi"]),
+        (
+            ["Dr. Anna van Quill (00:03): Hi", "it is 10:30: late", "Tom Ray (00:05): So"],
+            ["Hi", "it is 10:30: late", "So"],
+        ),
+        (["(sighs) Tom Ray: I know", "[Mara Quill]: hi", "so"], ["I know", "hi", "so"]),
     ],
 )
 def test_names_of_speakers_are_dropped(lines, expected):
@@ -33,8 +37,38 @@ def test_names_of_speakers_are_dropped(lines, expected):
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        ["Honestly: I hate you."],
+        ["Mary: Hi"],
+        ["Man: it is hot"],
+        ["Mara Quill: I paid.", "Joy Anders: So sorry."],
+        ["Note: go", "we", "are", "late", "Note: stay"],
+        ["Note: go", "Note: stay", "Warning: no"],
+        ["The Thing Is: we lost", "and", "so", "on"],
+        ["TODO: call her", "and", "so", "on"],
+    ],
+)
+def test_words_before_a_colon_stay_unless_several_lines_begin_so(lines):
+    assert said(*lines) == lines
+
+
+def test_names_that_were_taken_off_are_told():
+    faults = Faults()
+    rows = [Row(f"line {n}", text) for n, text in enumerate(["Mara: Hi", "Tom: No", "Mara: Bye"], 1)]
+    spoken(rows, faults)
+    assert list(faults.notes()) == [
+        "words before a colon were taken for names and left out of 3 lines: 'Mara', 'Tom'"
+    ]
+
+
+@pytest.mark.parametrize(
     "line",
     [
+        "(NO WAY)",
+        "*NO WAY* he did",
+        "(GET OUT OF HERE) now",
+        "born (in March) and (in London)",
         "I said: no.",
         "The thing is: we lost, all of it.",
         "Remember: it is late",
@@ -64,6 +98,7 @@ def test_words_stay(line):
         ("No (laughs) way *sobs* <unk>", "No way"),
         ("(upbeat music) Hi (speaking Spanish) you (clears throat) (Crying)", "Hi you"),
         ("(DOOR SLAMS) Who is it?", "Who is it?"),
+        ("(DOG BARKING) (THUNDER) No (in Spanish) way (GUNSHOTS)", "No way"),
     ],
 )
 def test_sounds_are_no_words(text, expected):

@@ -13,6 +13,17 @@ from mister_e.conversation import has_words
 from mister_e.transcription.encoding import without_lone_surrogates
 from mister_e.transcription.readers.rows import MOST_CHARACTERS, Faults, Row
 
+#: In a file of fewer turns nothing tells a name from a word before a colon.
+_FEWEST_TURNS = 3
+#: Words before a colon that are no names, however often they stand there.
+_NO_NAMES = frozenset(
+    re.findall(
+        r"\w+",
+        """note ps update warning remember honestly look listen well so but and yes no okay ok anyway example
+        question answer important reminder plus also first second third finally then now today tomorrow
+        yesterday fact seriously basically obviously conclusion summary result reason problem step todo""",
+    )
+)
 #: Names are at the beginning of a line, and no longer than this, in characters and in words.
 _LONGEST_NAME, _MOST_NAME_WORDS = 48, 5
 
@@ -26,6 +37,8 @@ _LABEL = re.compile(
     r"(?:[ _-]?\d{1,3}|[ _-][A-Za-z]|[ _-]speaker)?",
     re.IGNORECASE,
 )
+#: What tells a label from a word of the same letters, as "Speaker 1" and "spk_0".
+_NUMBERED = re.compile(r"\d|_|^spkr?$", re.IGNORECASE)
 _PARTICLES = frozenset(
     {"de", "da", "van", "von", "der", "den", "di", "la", "le", "al", "bin", "el", "y", "of"}
 )
@@ -45,7 +58,10 @@ _SOUND = re.compile(
     r"|laughter|cries|applause|music|sings|silence|inaudible|unintelligible|indistinct|unclear"
     r"|crosstalk|cross talk|noise|static|clears? throat|foreign|unk|sil|spn|nsn"
     r"|media omitted|blank_audio|no speech"
-    r"|(?:speaks|speaking|in) [A-Z][a-z]+)\b",
+    r"|(?:bark|screech|rumbl|creak|buzz|honk|growl|howl|chim|ticking|thud|crash|bang)(?:s|es|ing)?"
+    r"|gun ?shots?|gunfire|thunder|explosions?|footsteps|sirens?"
+    r"|(?:speaks|speaking) [A-Z][a-z]+"
+    r"|in (?:[A-Z][a-z]+(?:ish|ese|ian)|French|German|Arabic|Mandarin|Hindi))\b",
 )
 _SAID = re.compile(r"\b(?:i|i'm|you|we|me|my|us|your|our)\b", re.IGNORECASE)
 _MOST_SOUND_WORDS = 5
@@ -63,11 +79,12 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
     """Rows with the words that are said in them; those without words are left out.
 
     Names at the beginning of lines, as "Mara Quill:", "spk_0:", "MAN:", ">>", and what no voice says,
-    as "♪", "[applause]", "(sighs)", are dropped. A single capitalised word before a colon is a name if
-    it stands there again, or where most lines have one.
+    as "♪", "[applause]", "(sighs)", are dropped. Capitalised words before a colon are names where several
+    lines begin so, and in no file of one or two turns.
 
     :param rows: in their order.
-    :param faults: told of rows that hold something, but no words, and of lone surrogates.
+    :param faults: told of rows that hold something, but no words, of names that no label tells, and of lone
+        surrogates.
     """
     rows = [_as_written(row) for row in rows if _is_short(row, faults)]
     # a line of lyrics stands in many rows: it is cleaned once, and its name counts once
@@ -86,6 +103,14 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
             halves.append(row.where)
         whole = _SPACES.sub(" ", whole).strip()
         cleaned[key] = whole if has_words(whole) else None
+    found = Counter(head[0] for of_row in heads for head in of_row if head and head[0] in names)
+    # labels and full names that stand there again are no guess
+    sure = {name for name in found if _LABEL.fullmatch(name) or (" " in name and found[name] > 1)}
+    if guessed := [name for name in found.elements() if name not in sure]:
+        which = _listed([repr(name) for name in dict.fromkeys(guessed)])
+        faults.remark(
+            f"words before a colon were taken for names and left out of {len(guessed)} lines: {which}"
+        )
     kept, mute = [], []
     for row in rows:
         if (whole_or_none := cleaned[row.where, row.text]) is not None:
@@ -155,17 +180,29 @@ def _head(line: str) -> tuple[str, int] | None:
 def _names(
     lines: Sequence[Sequence[str]], heads: Sequence[Sequence[tuple[str, int] | None]]
 ) -> frozenset[str]:
-    """Which beginnings of the lines of all rows are names of speakers."""
+    """Which beginnings of the lines of all rows are names of speakers.
+
+    One beginning alone is words: several lines have to begin in its manner. In a file of one or two turns
+    only labels, as "spk_0" and "MAN", are names, and those that every line has.
+    """
     counts = Counter(head[0] for of_row in heads for head in of_row if head)
     said = sum(1 for of_row in lines for line in of_row if line and not line.isspace())
-    most = 2 * counts.total() >= said + (counts.total() < 2)
-    return frozenset(
-        name
-        for name, count in counts.items()
-        if _LABEL.fullmatch(name)
-        or (_is_capitalised(name) and (" " in name or name.isupper() or count > 1 or most))
-        or (most and count > 1)
-    )
+    labels = [name for name in counts.elements() if _LABEL.fullmatch(name)]
+    numbered = {name for name in labels if _NUMBERED.search(name) or name.isupper()}
+    if sum(any(line.strip() for line in of_row) for of_row in lines) < _FEWEST_TURNS:
+        return frozenset(labels if 1 < len(labels) == said else numbered)
+    likely = [name for name in counts.elements() if name.lower() not in _NO_NAMES and name not in numbered]
+    most = len(likely) + len(numbered) > 1 and 2 * counts.total() >= said
+    full = [name for name in likely if _is_capitalised(name) and " " in name]
+    capitals = [name for name in likely if name.isupper() and len(name) > 1]
+    again = {name for name in likely if _is_capitalised(name) and counts[name] > 1}
+    names = {*labels}
+    names |= {*full} if len(full) > 1 else set()
+    names |= {*capitals} if len(capitals) > 1 else set()
+    names |= again if len(again) > 1 and 4 * sum(counts[name] for name in again) >= said else set()
+    if most:
+        names |= {name for name in likely if _is_capitalised(name) or counts[name] > 1}
+    return frozenset(names)
 
 
 def _is_capitalised(name: str) -> bool:
@@ -207,6 +244,4 @@ def _is_sound(aside: str) -> bool:
     words = aside.split()
     if len(words) > _MOST_SOUND_WORDS or _SAID.search(aside):
         return False
-    # one word in capitals may be a name, as NASA
-    shown = len(words) > 1 and aside.isupper()
-    return shown or _SOUND.search(aside) is not None or _SOUND.search(aside.lower()) is not None
+    return _SOUND.search(aside) is not None or _SOUND.search(aside.lower()) is not None

@@ -33,9 +33,14 @@ def test_names_ids_and_marks_of_meetings_are_no_words(tmp_path):
     content = (
         "WEBVTT\n\nNOTE Confidence: 0.9\n\n0a1b-00/10-0\n00:01.000 --> 00:02.000\n"
         "<v Mara Quill>2 < 3, I <i>mean</i> it</v> &lt;3 &#9999999;\n\n1\n00:03.000 --> 00:04.000\n"
-        "Tom Ray: No.\n\n2\n00:05.000 --> 00:06.000\n<v Unclosed\n"
+        "Tom Ray: No.\n\n2\n00:05.000 --> 00:06.000\n<v Unclosed\n\n"
+        "00:07.000 --> 00:08.000\nTom Ray: Yes.\n"
     )
-    assert read(tmp_path, "a.vtt", content) == [("2 < 3, I mean it <3 \ufffd", 1.0, 2.0), ("No.", 3.0, 4.0)]
+    assert read(tmp_path, "a.vtt", content) == [
+        ("2 < 3, I mean it <3 \ufffd", 1.0, 2.0),
+        ("No.", 3.0, 4.0),
+        ("Yes.", 7.0, 8.0),
+    ]
 
 
 def test_marks_of_substation_in_subrip_are_no_words(tmp_path):

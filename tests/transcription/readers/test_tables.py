@@ -120,14 +120,42 @@ def test_lines_are_counted_from_the_first_of_the_file(tmp_path):
         "spk_0: I paid.\nspk_1: No.\n",
         "Mara Quill\n0:03\nI paid.\n\nJoy Ray\n0:09\nNo.\n",
         "Host 00:00:05\nI paid.\nGuest 2 00:01:05\nNo.\n",
-        "00:00:01\nMara: I paid.\n00:00:04\nMara: No.\n",
-        "[00:00:01] Mara Quill: I paid.\n[00:00:04] Joy Ray: No.\n",
+        "00:00:01\nMara: I paid.\n00:00:04\nMara: No.\n00:00:09\nTom: So.\n",
+        "[00:00:01] Mara Quill: I paid.\n[00:00:04] Joy Ray: No.\nSo.\n",
         "10:15:01 From Mara Quill to Everyone:\n\tI paid.\n10:16:01\t From  Joy : No.\n",
-        "[10/01/2024, 10:15:01] Mara: I paid.\n[10/01/2024, 10:15:09] Mara: No.\n",
+        "[10/1/24, 10:15:01] Mara: I paid.\n[10/1/24, 10:15:09] Mara: No.\n[10/1/24, 10:16] Tom: So.\n",
     ],
 )
 def test_text_of_meetings_is_its_words(tmp_path, content):
-    assert read(tmp_path, "a.txt", content) == [("I paid.", None, None), ("No.", None, None)]
+    expected = ["I paid.", "No.", "So."][: 2 + content.count("So.")]
+    assert [text for text, *_ in read(tmp_path, "a.txt", content)] == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "When is it?\nMonday 10:30\nAnd then?\nTuesday 9:15\nFine.\n",
+        "January 10:30\nsounds good\n",
+        "Mara 10:30\nsounds good\n",
+        "When?\n10:30\nWhen?\n9:15\nFine.\n",
+        "When?\nLate, about  10:30\n",
+        "1/2/2024 10:30 was when I left\nso it was\n",
+        "Mara 10:30\nTom 11:30\n",
+        "Tom Ray 11:30\nis late\nMara Quill 9:00\nis not\n",
+    ],
+)
+def test_days_and_times_that_are_said_stay(tmp_path, content):
+    notes = []
+    assert [text for text, *_ in read(tmp_path, "a.txt", content, notes)] == [
+        " ".join(line.split()) for line in content.splitlines()
+    ]
+    assert not notes
+
+
+def test_lines_that_name_who_speaks_are_told(tmp_path):
+    notes = []
+    read(tmp_path, "a.txt", "Mara 0:03\nI paid.\nTom 0:09\nNo.\n", notes)
+    assert notes == ["left out 2 lines that tell only who speaks, or when; the first is line 1"]
 
 
 def test_times_that_are_words_stay(tmp_path):

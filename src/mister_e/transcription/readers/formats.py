@@ -30,7 +30,7 @@ _READERS: dict[str, Reader] = {
     ".json": read_json,
     ".csv": read_table,
     ".tsv": read_table,
-    ".txt": lambda text, faults: read_plain_text(text),
+    ".txt": read_plain_text,
     ".ass": read_substation,
     ".ssa": read_substation,
     ".sbv": read_sbv,
