@@ -119,6 +119,8 @@ def test_lines_are_counted_from_the_first_of_the_file(tmp_path):
         "Speaker 1 (00:03):\nI paid.\nSpeaker 2 (00:09):\nNo.\n",
         "spk_0: I paid.\nspk_1: No.\n",
         "Mara Quill\n0:03\nI paid.\n\nJoy Ray\n0:09\nNo.\n",
+        "Mara Quill  11:58 AM\nI paid.\n\nTom  1:03 PM\nNo.\n",
+        "Mara 59:58\nI paid.\n\nTom 1:00:03\nNo.\n",
         "Host 00:00:05\nI paid.\nGuest 2 00:01:05\nNo.\n",
         "00:00:01\nMara: I paid.\n00:00:04\nMara: No.\n00:00:09\nTom: So.\n",
         "[00:00:01] Mara Quill: I paid.\n[00:00:04] Joy Ray: No.\nSo.\n",

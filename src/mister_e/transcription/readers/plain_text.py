@@ -19,7 +19,7 @@ _CLEAR_HEADS = (
 _TIMES_ALONE = re.compile(rf"{_TIME}(?:\s?(?:-->|[-\u2013])\s?{_TIME})?:?")
 _LONE = re.compile(_TIME)
 _NAMED = re.compile(rf"(\S.{{0,60}}?) {_TIME}")
-_DIGITS = re.compile(r"\d{1,2}(?::\d{2}){1,2}")
+_DIGITS = re.compile(r"(\d{1,2})((?::\d{2}){1,2})(?:[.,]\d{1,3})?(?:\s?([AaPp])\.?[Mm])?")
 _MOST_NAME_WORDS = 5
 _CLEAR, _ALONE, _NAME = range(3)
 #: What stands before times that are said.
@@ -98,10 +98,14 @@ def _shape(line: str) -> int | None:
 
 
 def _seconds(line: str) -> float:
-    """The first time of a line, by its parts, so that times of one file compare; am and pm do not count."""
+    """The first time of a line, as a number by which times of one shape compare."""
     clock = _DIGITS.search(line)
-    parts = clock[0].split(":") if clock else []
-    return sum(int(part) * 60.0 ** (len(parts) - place) for place, part in enumerate(parts))
+    if clock is None:
+        return 0.0
+    first, rest, half = clock.groups()
+    hour = int(first) if half is None else int(first) % 12 + 12 * (half in "Pp")
+    parts = [hour, *map(int, rest[1:].split(":"))]
+    return sum(part * 60.0 ** (len(parts) - place) for place, part in enumerate(parts))
 
 
 def _is_name(line: str) -> bool:
