@@ -74,3 +74,16 @@ def test_features_that_are_no_numbers_are_told():
     turn = Utterance("t9", custom={"features": {"duration": "long"}})
     with pytest.raises(InputError, match="turn t9"):
         FeaturesEncoder.from_base(FeaturesConfig()).examples([Conversation("c", (turn,))])
+
+
+def test_keys_are_of_the_sound_where_it_is_measured(voice):
+    clips = [Clip(samples=voice(seconds)) for seconds in (1.0, 1.5, 1.0)]
+    turns = [Utterance(str(number), audio=clip) for number, clip in enumerate(clips)]
+    turns.append(Utterance("3", custom={"features": {"duration": 1.0}}))
+    turns.append(Utterance("4"))
+    encoder = FeaturesEncoder.from_base(FeaturesConfig())
+    encoder.fit(encoder.examples([Conversation("train", tuple(turns[3:4]))]))
+    keys = encoder.content_keys([Conversation("c", tuple(turns))])
+    assert keys[0] == keys[2] != keys[1]
+    assert keys[3] not in (None, keys[0])
+    assert keys[4] is None

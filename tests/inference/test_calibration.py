@@ -84,3 +84,15 @@ def test_padding_labels_pads_as_unlabelled():
     assert batch.text.shape == (2, 5, 3)
     assert batch.has_text.dtype == torch.bool
     assert not batch.has_speech[0, 2:].any()
+
+
+def test_where_it_is_not_known_what_was_shown_nothing_is_divided():
+    predictions = Predictions(
+        ids=("a", "b"),
+        conversations=np.zeros(2, np.int64),
+        conversation_ids=("c",),
+        labels=np.zeros(2, np.int64),
+        logits=np.zeros((2, 4), np.float32),
+        predicted=np.ones(2, bool),
+    )
+    np.testing.assert_array_equal(temperatures(Calibration(text=2.0), predictions), np.ones((2, 1)))

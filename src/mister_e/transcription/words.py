@@ -107,10 +107,8 @@ def spoken(rows: Sequence[Row], faults: Faults) -> list[Row]:
     # labels and full names that stand there again are no guess
     sure = {name for name in found if _LABEL.fullmatch(name) or (" " in name and found[name] > 1)}
     if guessed := [name for name in found.elements() if name not in sure]:
-        which = _listed([repr(name) for name in dict.fromkeys(guessed)])
-        faults.remark(
-            f"words before a colon were taken for names and left out of {len(guessed)} lines: {which}"
-        )
+        # which, a note does not tell: it stands in results, and who speaks does not
+        faults.remark(f"words before a colon were taken for names and left out of {len(guessed)} lines")
     kept, mute = [], []
     for row in rows:
         if (whole_or_none := cleaned[row.where, row.text]) is not None:
