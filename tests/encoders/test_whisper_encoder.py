@@ -203,7 +203,7 @@ def test_statistics_far_from_all_that_was_seen_count_as_far_and_no_farther(encod
 
 
 def test_the_length_of_a_turn_is_that_of_its_spectrogram(front_end):
-    for seconds in (0.5, 2.0, 7.3):
+    for seconds in (0.5, 20.0):
         time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
         samples = (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
         turn = TurnAudio(Clip(samples=samples), {})
