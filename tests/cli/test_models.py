@@ -53,7 +53,9 @@ def test_a_folder_of_ones_own_may_say_little(run, tmp_path):
     assert "test scores" not in words
 
 
-@pytest.mark.parametrize(("text", "expected"), [(None, "missing"), ("{", "not JSON"), ("[]", "not a JSON object")])
+@pytest.mark.parametrize(
+    ("text", "expected"), [(None, "missing"), ("{", "not JSON"), ("[]", "not a JSON object")]
+)
 def test_a_folder_that_is_no_model_is_refused_by_name(run, tmp_path, text, expected):
     if text is not None:
         (tmp_path / "config.json").write_text(text)
