@@ -103,9 +103,9 @@ class _Answer:
         worker = _take()
         try:
             return worker, worker.first_line(self.job, path)
-        except (InputError, OSError):
+        except BaseException as error:
             worker.end()
-            if worker.jobs < 2 or worker.expired:
+            if not isinstance(error, InputError) or worker.jobs < 2 or worker.expired:
                 raise
         # one that was there may have been ended while it waited, which is no fault of this recording
         worker = _Worker()
