@@ -41,6 +41,18 @@ def test_standard_input_is_analysed_as_its_file():
 
 
 @pytest.mark.slow
+def test_a_page_plays_standard_input_and_other_outputs_name_it(tmp_path):
+    outputs = ("-o", tmp_path / "a.html", "-o", tmp_path / "a.json")
+    data = (SAMPLES / "conversation.flac").read_bytes()
+    done = mister_e("analyze", "-", "--no-asr", "-q", "--embed-audio", *outputs, data=data)
+    assert done.returncode == 0, done.stderr
+    assert "data:audio/ogg;base64," in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert (
+        json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["conversations"][0]["source"] == "stdin"
+    )
+
+
+@pytest.mark.slow
 def test_a_pipe_of_subtitles_is_a_transcript(tmp_path):
     pipe = tmp_path / "words"
     os.mkfifo(pipe)

@@ -9,9 +9,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue
 
+from mister_e.analysis.result import Analysis
 from mister_e.errors import InputError
 
 STDIN = Path("-")
@@ -51,6 +53,29 @@ def as_files(paths: Sequence[Path]) -> Iterator[Mapping[Path, Path]]:
             for path, file in files.items():
                 message = message.replace(str(file), str(path))
             raise InputError(message) from error
+
+
+def named_as_given(analysis: Analysis, streams: Mapping[Path, Path]) -> Analysis:
+    """Name the streams that results are of, and not the files that were made of them.
+
+    :param streams: of `as_files`.
+    """
+    names = {str(file): "stdin" if path == STDIN else str(path) for path, file in streams.items()}
+    if not names:
+        return analysis
+    conversations = tuple(
+        replace(conversation, source=names.get(conversation.source or "", conversation.source))
+        for conversation in analysis.conversations
+    )
+    errors = tuple(
+        replace(
+            failed,
+            source=names.get(failed.source, failed.source),
+            error=failed.error.replace(failed.source, names.get(failed.source, failed.source)),
+        )
+        for failed in analysis.errors
+    )
+    return replace(analysis, conversations=conversations, errors=errors)
 
 
 def _is_stream(path: Path) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from mister_e.analysis.result import Analysis
 from mister_e.cli.outputs import Format, Output, to_stdout
+from mister_e.cli.streams import named_as_given
 from mister_e.errors import InputError
 from mister_e.files import write_text
 
@@ -23,11 +24,19 @@ class Writer:
 
     :param outputs: where to write.
     :param embed_audio: put the recordings into pages.
+    :param streams: inputs that were no files, and their files, see `mister_e.cli.streams.as_files`.
     """
 
-    def __init__(self, outputs: Sequence[Output], *, embed_audio: bool = False) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        *,
+        embed_audio: bool = False,
+        streams: Mapping[Path, Path] | None = None,
+    ) -> None:
         self.outputs = outputs
         self.embed_audio = embed_audio
+        self.streams = streams or {}
         self.written: list[Path] = []
         self.failures: list[Exception] = []
 
@@ -57,6 +66,8 @@ class Writer:
                     to_stdout(self._text(analysis, output, printed=True))
 
     def _text(self, analysis: Analysis, output: Output, *, printed: bool = False) -> str:
+        if not (self.embed_audio and output.format == "html"):  # whose sound is read from the file
+            analysis = named_as_given(analysis, self.streams)
         return render(analysis, output.format, embed_audio=self.embed_audio, printed=printed)
 
     def _save(self, path: Path, text: str) -> None:

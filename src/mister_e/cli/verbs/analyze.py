@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
 
 from mister_e.analysis.result import Analysis
-from mister_e.analysis.turns import ConversationAnalysis, FailedInput
 from mister_e.cli.inputs import expand
 from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
 from mister_e.cli.options import Debug, Quiet
 from mister_e.cli.outputs import Format, choose
 from mister_e.cli.progress import numbered, progress_bar
-from mister_e.cli.streams import STDIN, as_files
+from mister_e.cli.streams import as_files, named_as_given
 from mister_e.cli.writing import Writer
 from mister_e.errors import InputError
 
@@ -118,7 +116,7 @@ def analyze(
         outputs = choose(out or [], form, found)
         if embed_audio and not any(output.format == "html" for output in outputs):
             raise InputError("--embed-audio is for html: add -o NAME.html")
-        writer = Writer(outputs, embed_audio=embed_audio)
+        writer = Writer(outputs, embed_audio=embed_audio, streams=streams)
         _tell("note", found.notes, quiet)
         try:
             with progress_bar(quiet) as progress:
@@ -138,8 +136,6 @@ def analyze(
                     strict=strict,
                     progress=numbered(progress, [given.files[0].name for given in found.inputs]),
                 ):
-                    if not embed_audio:
-                        result = _renamed(result, streams)
                     results.append(result)
                     writer.write_conversation(pipeline.collect([result]))
                 analysis = pipeline.collect(results)
@@ -147,24 +143,7 @@ def analyze(
         finally:
             # after Ctrl-C too: what folders got stays
             _tell("wrote", map(str, writer.written), quiet)
-        _report(analysis, writer.failures, quiet, debug)
-
-
-def _renamed(
-    result: ConversationAnalysis | FailedInput, streams: Mapping[Path, Path]
-) -> ConversationAnalysis | FailedInput:
-    """Name the stream that a result is of, and not the file that was made of it."""
-    for path, file in streams.items():
-        stream = "stdin" if path == STDIN else path
-        if isinstance(result, FailedInput):
-            result = replace(
-                result,
-                source=result.source.replace(str(file), str(stream)),
-                error=result.error.replace(str(file), str(stream)),
-            )
-        elif result.source == str(file):
-            result = replace(result, source=str(stream))
-    return result
+        _report(named_as_given(analysis, streams), writer.failures, quiet, debug)
 
 
 def _tell(kind: str, messages: Iterable[str], quiet: bool) -> None:
