@@ -40,6 +40,16 @@ def has_words(text: str | None) -> bool:
     )
 
 
+#: Much of the sound of a turn is talk of several people at once.
+CROSSTALK = "crosstalk"
+#: No words were recognised in a turn, or written for it.
+NO_WORDS = "no words"
+#: The words of a turn are of a language that the model does not read.
+OTHER_LANGUAGE = "language not read"
+#: What may be particular about a turn.
+TURN_NOTES = (CROSSTALK, NO_WORDS, OTHER_LANGUAGE)
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Audio of a turn: its samples, or where they are in a recording.
@@ -90,6 +100,28 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word with its times.
+
+    :param text: as it is written, with its punctuation, without spaces.
+    :param start: first second, from where its sound begins: the recording, or the turn alone.
+    :param end: last second.
+    :param probability: 0 to 1, that the recogniser gives it; None = it does not say.
+    """
+
+    text: str
+    start: float
+    end: float
+    probability: float | None = None
+
+    __pydantic_config__ = _STRICT
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {member.name: getattr(self, member.name) for member in fields(self)}
+
+
+@dataclass(frozen=True)
 class Utterance:
     """One turn. Text and audio may each be missing; who speaks is never known.
 
@@ -104,6 +136,9 @@ class Utterance:
     :param asr_confidence: 0 to 1, what the recogniser says of its words; None = it does not say, or the words
         are not recognised.
     :param text_uncertain: the words were recognised so doubtfully that no model reads them.
+    :param language: code of the language that was recognised; None = not known.
+    :param notes: what is particular about the turn, of `TURN_NOTES`.
+    :param words: its words with their times in the recording, where they are known.
     """
 
     id: str
@@ -116,6 +151,9 @@ class Utterance:
     custom: Mapping[str, Any] = field(default_factory=dict)
     asr_confidence: float | None = None
     text_uncertain: bool = False
+    language: str | None = None
+    notes: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()
 
     __pydantic_config__ = _STRICT
 
@@ -136,6 +174,8 @@ class Utterance:
         data = {member.name: getattr(self, member.name) for member in fields(self)}
         data["audio"] = self.audio.to_json() if self.audio is not None and self.audio.source else None
         data["custom"] = dict(self.custom)
+        data["notes"] = list(self.notes)
+        data["words"] = [word.to_json() for word in self.words]
         return data
 
     @classmethod

@@ -55,8 +55,8 @@ def test_json_round_trip_and_layout():
     assert list(data) == ["mister_e", "model", "labels", "conversations", "errors"]
     first = data["conversations"][0]["utterances"][0]
     fields = (
-        "id start end channel text asr_confidence text_uncertain emotion confidence uncertain scores experts"
-        " gate missing"
+        "id start end channel text asr_confidence text_uncertain language emotion confidence uncertain scores experts"
+        " gate missing notes"
     )
     assert list(first) == fields.split()
     assert first["experts"]["speech"] is None
@@ -103,7 +103,7 @@ def test_uncertain_words_survive_and_every_format_tells_them():
         ("", "false"),
         ("0.25", "true"),
     ]
-    assert list(rows[0])[-3:] == ["missing", "asr_confidence", "text_uncertain"]
+    assert list(rows[0])[-5:] == ["missing", "asr_confidence", "text_uncertain", "language", "notes"]
     assert before.to_dataframe()["asr_confidence"].to_list() == [None, 0.25]
     assert before.to_dataframe()["text_uncertain"].to_list() == [False, True]
     for subtitles in (before.to_srt(), before.to_vtt()):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _TURN_COLUMNS = ("id", "start", "end", "channel", "text", "emotion", "confidence", "uncertain")
 
 #: Those that came later stand last, so that the columns of former versions keep their places.
-_LATER_COLUMNS = ("asr_confidence", "text_uncertain")
+_LATER_COLUMNS = ("asr_confidence", "text_uncertain", "language", "notes")
 
 #: How a text begins that spreadsheets run, or may after what they trim; the last four are of full width.
 _FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -62,19 +62,27 @@ class Analysis:
         limit = self.model.get("uncertain_below")
         return limit if isinstance(limit, (int, float)) and not isinstance(limit, bool) else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict, the documented layout."""
+    def to_dict(self, *, words: bool = False) -> dict[str, Any]:
+        """JSON-ready dict, the documented layout.
+
+        :param words: with the times of the words of every turn.
+        """
         return {
             "mister_e": self.version,
             "model": dict(self.model),
             "labels": self.labels.to_json(),
-            "conversations": [conversation.to_json() for conversation in self.conversations],
+            "conversations": [conversation.to_json(words=words) for conversation in self.conversations],
             "errors": [failed.to_json() for failed in self.errors],
         }
 
-    def to_json(self, indent: int | None = 2) -> str:
-        """JSON text, the documented layout (docs/output.md)."""
-        return writable(json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False))
+    def to_json(self, indent: int | None = 2, *, words: bool = False) -> str:
+        """JSON text, the documented layout (docs/output.md).
+
+        :param words: with the times of the words of every turn.
+        """
+        return writable(
+            json.dumps(self.to_dict(words=words), ensure_ascii=False, indent=indent, allow_nan=False)
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Analysis:
@@ -99,6 +107,7 @@ class Analysis:
                 row |= {f"gate_{expert}": turn.gate[expert] for expert in EXPERTS}
                 row["missing"] = " ".join(turn.missing)
                 row |= {name: getattr(turn, name) for name in _LATER_COLUMNS}
+                row["notes"] = ", ".join(turn.notes)
                 rows.append({k: readable(v) if isinstance(v, str) else v for k, v in row.items()})
         return rows
 
@@ -126,13 +135,18 @@ class Analysis:
         )
         return text.getvalue()
 
-    def to_jsonl(self) -> str:
-        """One JSON object a line, one line a turn, each with its conversation and source."""
+    def to_jsonl(self, *, words: bool = False) -> str:
+        """One JSON object a line, one line a turn, each with its conversation and source.
+
+        :param words: with the times of the words of every turn.
+        """
         lines = []
         for conversation in self.conversations:
             for turn in conversation:
                 names = {"conversation": conversation.id, "source": conversation.source}
-                row = {name: value and readable(value) for name, value in names.items()} | turn.to_json()
+                row = {name: value and readable(value) for name, value in names.items()} | turn.to_json(
+                    words=words
+                )
                 lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         return writable("".join(lines))
 

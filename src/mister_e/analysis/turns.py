@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mister_e.conversation import Word
 from mister_e.experts import EXPERTS
 from mister_e.files import readable
 
@@ -32,6 +33,9 @@ class TurnAnalysis:
     :param asr_confidence: 0 to 1, what the recogniser says of the words; None = it does not say, or the words
         are not recognised.
     :param text_uncertain: the words were recognised so doubtfully that the text expert was not shown them.
+    :param language: code of the language that was recognised; None = not known.
+    :param notes: what is particular about the turn, of `mister_e.conversation.TURN_NOTES`.
+    :param words: its words with their times in the recording, where they are known.
     """
 
     id: str
@@ -48,15 +52,21 @@ class TurnAnalysis:
     uncertain: bool = False
     asr_confidence: float | None = None
     text_uncertain: bool = False
+    language: str | None = None
+    notes: tuple[str, ...] = ()
+    words: tuple[Word, ...] = field(default=(), repr=False)
 
     @property
     def trusted(self) -> str | None:
         """The expert with the largest gate weight; None if the model weighs no experts."""
         return max(EXPERTS, key=lambda name: self.gate[name]) if any(self.gate.values()) else None
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready dict, fields in the documented order."""
-        return {
+    def to_json(self, *, words: bool = False) -> dict[str, Any]:
+        """JSON-ready dict, fields in the documented order.
+
+        :param words: with the times of its words.
+        """
+        row = {
             "id": self.id,
             "start": self.start,
             "end": self.end,
@@ -64,6 +74,7 @@ class TurnAnalysis:
             "text": self.text,
             "asr_confidence": self.asr_confidence,
             "text_uncertain": self.text_uncertain,
+            "language": self.language,
             "emotion": self.emotion,
             "confidence": self.confidence,
             "uncertain": self.uncertain,
@@ -71,7 +82,9 @@ class TurnAnalysis:
             "experts": {name: None if p is None else dict(p) for name, p in self.experts.items()},
             "gate": dict(self.gate),
             "missing": list(self.missing),
+            "notes": list(self.notes),
         }
+        return row | {"words": [word.to_json() for word in self.words]} if words else row
 
 
 @dataclass(frozen=True)
@@ -99,13 +112,16 @@ class ConversationAnalysis:
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready dict."""
+    def to_json(self, *, words: bool = False) -> dict[str, Any]:
+        """JSON-ready dict.
+
+        :param words: with the times of the words of every turn.
+        """
         return {
             "id": readable(self.id),
             "source": None if self.source is None else readable(self.source),
             "duration": self.duration,
-            "utterances": [turn.to_json() for turn in self.utterances],
+            "utterances": [turn.to_json(words=words) for turn in self.utterances],
             "notes": [readable(note) for note in self.notes],
         }
 

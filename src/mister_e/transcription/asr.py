@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.conversation import has_words
+from mister_e.conversation import Word, has_words
 from mister_e.errors import InputError
 from mister_e.pretrained.weights import wheel_folder
 
@@ -43,11 +43,15 @@ class Recognised:
     :param text: the words.
     :param confidence: 0 to 1, on the recogniser's own scale; None = it does not say.
     :param uncertain: so doubtful that no model is to read them; they are kept, and marked.
+    :param words: each with its times from the start of the samples, in order; () = not known.
+    :param language: its code; None = not known.
     """
 
     text: str
     confidence: float | None = None
     uncertain: bool = False
+    words: tuple[Word, ...] = ()
+    language: str | None = None
 
 
 class Recogniser(Protocol):
