@@ -55,8 +55,8 @@ def test_json_round_trip_and_layout():
     assert list(data) == ["mister_e", "model", "labels", "conversations", "errors"]
     first = data["conversations"][0]["utterances"][0]
     fields = (
-        "id start end channel text asr_confidence text_uncertain language emotion confidence uncertain scores experts"
-        " gate missing notes"
+        "id start end channel text asr_confidence text_uncertain language emotion confidence uncertain"
+        " scores experts gate missing notes"
     )
     assert list(first) == fields.split()
     assert first["experts"]["speech"] is None
