@@ -16,6 +16,7 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Word, has_words
 from mister_e.errors import InputError
 from mister_e.pretrained.weights import wheel_folder
+from mister_e.transcription.word_times import align
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -73,12 +74,14 @@ class Decoded:
     :param no_speech: probability that nobody speaks.
     :param log_probability: mean of the natural logarithm over its tokens, the end of the text included.
     :param looped: the first text compressed so well that it was decoded once more, without repetition.
+    :param words: of the text, with their times from the start of the turn.
     """
 
     text: str
     no_speech: float
     log_probability: float
     looped: bool = False
+    words: tuple[Word, ...] = ()
 
     @property
     def confidence(self) -> float:
@@ -163,18 +166,19 @@ class WhisperRecogniser:
         padded = [np.pad(samples[:length], (0, max(0, length - len(samples)))) for samples in turns]
         features = np.stack([extract(samples, padding=0) for samples in padded])
         encoded = self._whisper.encode(features)
-        results = self._generate(encoded, len(turns), length)
+        results, tokens = self._generate(encoded, len(turns), length)
         loops = [_compression_ratio(decoded.text) > _MAX_COMPRESSION for decoded in results]
         if any(loops):
-            again = self._generate(encoded, len(turns), length, no_repeat_ngram_size=3)
-            results = [
-                replace(new, looped=True) if loop else old
-                for old, new, loop in zip(results, again, loops, strict=True)
-            ]
-        return results
+            again, other = self._generate(encoded, len(turns), length, no_repeat_ngram_size=3)
+            for number in (number for number, loop in enumerate(loops) if loop):
+                results[number], tokens[number] = replace(again[number], looped=True), other[number]
+        found = align(self._whisper, self._tokenizer, encoded, tokens, [len(samples) for samples in turns])
+        return [replace(decoded, words=words) for decoded, words in zip(results, found, strict=True)]
 
-    def _generate(self, encoded: Any, count: int, length: int, **options: Any) -> list[Decoded]:
-        """Decode a batch greedily: the same sound always gives the same words."""
+    def _generate(
+        self, encoded: Any, count: int, length: int, **options: Any
+    ) -> tuple[list[Decoded], list[list[int]]]:
+        """Decode a batch greedily: the same sound always gives the same words, and their tokens."""
         seconds = max(length / SAMPLE_RATE - _PADDING_SECONDS, _STEP_SECONDS)
         results = self._whisper.model.generate(
             encoded,
@@ -187,14 +191,15 @@ class WhisperRecogniser:
             return_no_speech_prob=True,
             **options,
         )
+        tokens = [list(result.sequences_ids[0]) for result in results]
         return [
             Decoded(
-                self._tokenizer.decode(result.sequences_ids[0]).strip(),
+                self._tokenizer.decode(own).strip(),
                 result.no_speech_prob,
-                _mean_log_probability(result.scores[0], len(result.sequences_ids[0])),
+                _mean_log_probability(result.scores[0], len(own)),
             )
-            for result in results
-        ]
+            for result, own in zip(results, tokens, strict=True)
+        ], tokens
 
 
 def judge(decoded: Decoded, thresholds: Thresholds = THRESHOLDS) -> Recognised | None:
@@ -207,7 +212,7 @@ def judge(decoded: Decoded, thresholds: Thresholds = THRESHOLDS) -> Recognised |
     if not has_words(decoded.text) or confidence < thresholds.words or (silent and doubtful):
         return None
     uncertain = doubtful or silent or decoded.looped or _repeats(decoded.text)
-    return Recognised(decoded.text, confidence, uncertain)
+    return Recognised(decoded.text, confidence, uncertain, decoded.words)
 
 
 def _repeats(text: str) -> bool:
