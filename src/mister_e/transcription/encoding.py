@@ -20,33 +20,34 @@ _MARKS = (
 _LONE = "\ufffd"
 
 
-def read_text(path: Path, faults: Faults) -> str:
+def read_text(path: Path, faults: Faults, *, noun: str = "transcript") -> str:
     """Text of a file, its lines ending in a newline.
 
     UTF-8, UTF-16 or UTF-32 with its mark, UTF-16 without, or else Windows-1252. In a file that is UTF-8
     but for some bytes, these become �.
 
     :param faults: told of bytes that were replaced.
+    :param noun: what the file is, for errors.
     :raises InputError: the file cannot be read, is too large, or is not text.
     """
     try:
         with path.open("rb") as opened:
             data = opened.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise InputError("no such file; check the path of the transcript") from None
+        raise InputError(f"no such file; check the path of the {noun}") from None
     except IsADirectoryError:
-        raise InputError("is a folder, expected a transcript") from None
+        raise InputError(f"is a folder, expected a {noun}") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror}); check its permissions") from error
     except ValueError as error:  # a NUL in the path
-        raise InputError(f"cannot be read ({error}); check the path of the transcript") from error
+        raise InputError(f"cannot be read ({error}); check the path of the {noun}") from error
     if len(data) > MOST_BYTES:
-        raise InputError(f"is larger than {MOST_BYTES >> 20} MB; cut the transcript into parts")
+        raise InputError(f"is larger than {MOST_BYTES >> 20} MB; cut the {noun} into parts")
     if data.startswith(b"ooBinaryFile"):
         raise InputError("is a binary file of Praat; save it as text")
     text = _decoded(data, faults)
     if "\0" in text:
-        raise InputError("is not text; expected a transcript")
+        raise InputError(f"is not text; expected a {noun}")
     # two marks stand where files were joined
     return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 

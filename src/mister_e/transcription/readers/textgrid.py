@@ -50,7 +50,8 @@ class _Tokens:
         """The next token, a number."""
         token = self.take()
         if token[2] is None:
-            raise InputError(f"line {self.line}: expected a number, found {token[0][:40]!r}")
+            # not which: it may be the name of a tier, and thereby of a person
+            raise InputError(f"line {self.line}: expected a number, found a text or a flag")
         return token[2]
 
     def count(self) -> int:
@@ -68,9 +69,9 @@ def read_textgrid(text: str, faults: Faults) -> Iterator[Row]:
     :param faults: told of intervals that cannot be read.
     :raises InputError: it is no TextGrid, or is cut.
     """
-    tiers = list(_tiers(text, faults))
-    spoken = [(name, rows) for name, rows in tiers if not _SOUNDS.search(name) and rows]
-    whole = [rows for name, rows in spoken if not _WORDS.search(name.strip())]
+    tiers = list(read_tiers(text, faults))
+    spoken = [(name, rows) for name, rows, _ in tiers if rows and not is_tier_of_sounds(name)]
+    whole = [rows for name, rows in spoken if not is_tier_of_words(name)]
     if whole:
         for rows in whole:
             yield from rows
@@ -79,8 +80,23 @@ def read_textgrid(text: str, faults: Faults) -> Iterator[Row]:
         yield from turns_of([Word(row.where, row.text, row.start, row.end) for row in rows])
 
 
-def _tiers(text: str, faults: Faults) -> Iterator[tuple[str, list[Row]]]:
-    """Each tier of intervals with its name."""
+def is_tier_of_sounds(name: str) -> bool:
+    """Tell whether a tier has sounds by its name, or what is finer than words."""
+    return _SOUNDS.search(name) is not None
+
+
+def is_tier_of_words(name: str) -> bool:
+    """Tell whether each interval of a tier is one word, by its name."""
+    return _WORDS.search(name.strip()) is not None
+
+
+def read_tiers(text: str, faults: Faults) -> Iterator[tuple[str, list[Row], bool]]:
+    """Read every tier: its name, its intervals that are not empty, and whether it is of intervals at all.
+
+    :param text: the file, lines ending in a newline.
+    :param faults: told of intervals that cannot be read.
+    :raises InputError: it is no TextGrid, or is cut.
+    """
     if not looks_like_textgrid(text):
         raise InputError("is no TextGrid as Praat saves it as text or short text; save it so")
     tokens = _Tokens(_TOKEN.finditer(text))
@@ -108,4 +124,4 @@ def _tiers(text: str, faults: Faults) -> Iterator[tuple[str, list[Row]]]:
                 faults.leave_out(where, str(error))
             else:
                 rows.append(Row(where, label, start, end))
-        yield name, rows
+        yield name, rows, kind == "IntervalTier"

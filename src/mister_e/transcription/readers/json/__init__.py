@@ -14,7 +14,7 @@ from mister_e.transcription.readers.json import recognisers, services
 from mister_e.transcription.readers.json.times import with_times
 from mister_e.transcription.readers.rows import Faults, Row, checked, row_of
 
-__all__ = ["read_json"]
+__all__ = ["load_json", "read_json"]
 
 #: Fields that tell who speaks: dropped wherever they stand.
 _SPEAKER_FIELDS = frozenset({"speaker", "speaker_id", "speaker_label", "speaker_name", "spk", "voice"})
@@ -45,7 +45,7 @@ def read_json(text: str, faults: Faults) -> Iterator[Row]:
     :param faults: told of turns that cannot be read.
     :raises InputError: it is no JSON, or of no layout that is known.
     """
-    data = _loaded(text)
+    data = load_json(text)
     if isinstance(data, dict) and "conversations" in data:
         _check_fields(data, _ANALYSIS_FIELDS, "the analysis")
         conversations = data["conversations"]
@@ -62,9 +62,11 @@ def read_json(text: str, faults: Faults) -> Iterator[Row]:
     raise InputError(_EXPECTED)
 
 
-def _loaded(text: str) -> Any:
-    """JSON of a text.
+def load_json(text: str) -> Any:
+    """Parse JSON.
 
+    :param text: the file.
+    :return: what it holds.
     :raises InputError: it is none, or nested too deeply.
     """
     try:

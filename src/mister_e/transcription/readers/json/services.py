@@ -200,11 +200,13 @@ def _results(data: Any) -> Any:
 
 
 def _is_assembly(data: Any) -> bool:
-    """Tell AssemblyAI's JSON from a conversation of this package, whose turns have no words by themselves."""
+    """Tell AssemblyAI's JSON from a conversation of this package, whose turns say whether they are uncertain."""
     if not isinstance(data, dict) or not data.keys() & {"utterances", "words", "sentences", "paragraphs"}:
         return False
     turns = data.get("utterances")
-    if isinstance(turns, list) and any(isinstance(turn, dict) and "words" in turn for turn in turns):
+    if isinstance(turns, list) and any(
+        isinstance(turn, dict) and "words" in turn and "text_uncertain" not in turn for turn in turns
+    ):
         return True
     return bool(data.keys() & _OF_ASSEMBLY) or data.get("status") == "completed"
 
