@@ -1,6 +1,13 @@
 import pytest
 
-from mister_e.analysis.wording import explain_uncertainty, marked, marked_words
+from mister_e.analysis.wording import (
+    NOTE_MEANINGS,
+    explain_uncertainty,
+    marked,
+    marked_notes,
+    marked_words,
+)
+from mister_e.conversation import TURN_NOTES
 
 
 def test_the_emotion_stays_and_the_mark_is_a_letter():
@@ -22,3 +29,10 @@ def test_the_emotion_stays_and_the_mark_is_a_letter():
 )
 def test_the_meaning_promises_no_more_than_calibration_does(limit, words):
     assert explain_uncertainty(limit) == words
+
+
+def test_every_note_has_a_meaning_and_a_language_is_named():
+    assert set(NOTE_MEANINGS) == set(TURN_NOTES)
+    assert marked_notes(TURN_NOTES) == TURN_NOTES
+    assert marked_notes(TURN_NOTES, "fr") == ("crosstalk", "no words", "fr not read")
+    assert marked_notes((), "fr") == ()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
-from mister_e.analysis.wording import LONGEST_CLOCK, marked, marked_words
+from mister_e.analysis.wording import LONGEST_CLOCK
 from mister_e.errors import InputError
 from mister_e.experts import EXPERTS
 from mister_e.files import readable, writable
@@ -151,7 +151,7 @@ class Analysis:
         return writable("".join(lines))
 
     def to_srt(self) -> str:
-        """SubRip subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
+        """SubRip subtitles: each turn's text after its notes and emotion, with ` ?` where that is uncertain.
 
         :raises InputError: more than one conversation, or a turn without times.
         """
@@ -160,7 +160,7 @@ class Analysis:
         return readable(to_srt(self._cues()))
 
     def to_vtt(self) -> str:
-        """WebVTT subtitles: each turn's text after its emotion, with ` ?` where that is uncertain.
+        """WebVTT subtitles: each turn's text after its notes and emotion, with ` ?` where that is uncertain.
 
         :raises InputError: more than one conversation, or a turn without times.
         """
@@ -210,6 +210,8 @@ class Analysis:
         """Return (start, end, text) of the only conversation's turns."""
         if len(self.conversations) != 1:
             raise InputError(f"subtitles hold one conversation, this analysis has {len(self.conversations)}")
+        from mister_e.analysis.subtitles import cue
+
         cues = []
         for turn in self:
             if turn.start is None or turn.end is None:
@@ -218,9 +220,7 @@ class Analysis:
                 raise InputError(
                     f"subtitles hold no such time: turn {turn.id} ends at {turn.end:g} s; use json"
                 )
-            label = f"[{marked(turn.emotion, uncertain=turn.uncertain)} {turn.confidence:.0%}]"
-            words = marked_words(turn.text, uncertain=turn.text_uncertain) if turn.text else ""
-            cues.append((turn.start, turn.end, f"{label} {words}".rstrip()))
+            cues.append((turn.start, turn.end, cue(turn)))
         return cues
 
 

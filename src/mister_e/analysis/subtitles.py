@@ -6,8 +6,22 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from mister_e.analysis.summary import notes_of
+from mister_e.analysis.turns import TurnAnalysis
+from mister_e.analysis.wording import marked, marked_notes, marked_words
+
 _ARROW = re.compile(r"-+>")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def cue(turn: TurnAnalysis) -> str:
+    """Text of a turn's cue: `[joy 71%] I know.`, or `[crosstalk, joy ? 34%] I know. (?)`.
+
+    `mister_e.transcription` takes what is in brackets away again, by the percent that ends it.
+    """
+    marks = (*marked_notes(notes_of(turn), turn.language), marked(turn.emotion, uncertain=turn.uncertain))
+    words = marked_words(turn.text, uncertain=turn.text_uncertain) if turn.text else ""
+    return f"[{', '.join(marks)} {turn.confidence:.0%}] {words}".rstrip()
 
 
 def to_srt(cues: Sequence[tuple[float, float, str]]) -> str:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from mister_e.conversation import CROSSTALK, NO_WORDS, OTHER_LANGUAGE
+
 #: What stands behind an emotion that is uncertain.
 MARK = "?"
 
 #: What stands behind words that are uncertain.
 WORDS_MARK = "(?)"
+
+#: How much of its time a turn with the note `CROSSTALK` counts in a summary.
+CROSSTALK_WEIGHT = 0.5
+
+#: What each note of a turn means.
+NOTE_MEANINGS: Mapping[str, str] = {
+    CROSSTALK: "much of it is several people at once, or not to be understood; counts half in the shares",
+    NO_WORDS: "none were recognised or written; judged by its sound",
+    OTHER_LANGUAGE: "the model does not read it; judged by its sound",
+}
 
 
 def marked(emotion: str, *, uncertain: bool) -> str:
@@ -29,6 +43,15 @@ def explain_uncertainty(limit: float | None) -> str:
     # confidence is calibrated: of turns with 0.4, 4 in 10 are right
     likely = ", wrong more often than right" if limit <= 0.5 else ""
     return f"confidence below {100 * limit:.3g}%{likely}"
+
+
+def marked_notes(notes: Sequence[str], language: str | None = None) -> tuple[str, ...]:
+    """Notes of a turn as people read them: `crosstalk`, or `fr not read` where the language is known.
+
+    :param notes: of `mister_e.conversation.TURN_NOTES`.
+    :param language: code of the turn's language; None = not known.
+    """
+    return tuple(f"{language} not read" if note == OTHER_LANGUAGE and language else note for note in notes)
 
 
 #: No recording is as long (s), 31 years: beyond it, times are mistakes, and are written as powers of ten.

@@ -24,6 +24,7 @@ class Writer:
 
     :param outputs: where to write.
     :param embed_audio: put the recordings into pages.
+    :param fold: rows of tables, as in `mister_e.cli.table.render`.
     :param streams: inputs that were no files, and their files, see `mister_e.cli.streams.as_files`.
     """
 
@@ -32,10 +33,12 @@ class Writer:
         outputs: Sequence[Output],
         *,
         embed_audio: bool = False,
+        fold: bool | None = None,
         streams: Mapping[Path, Path] | None = None,
     ) -> None:
         self.outputs = outputs
         self.embed_audio = embed_audio
+        self.fold = fold
         self.streams = streams or {}
         self.written: list[Path] = []
         self.failures: list[Exception] = []
@@ -68,7 +71,7 @@ class Writer:
     def _text(self, analysis: Analysis, output: Output, *, printed: bool = False) -> str:
         if not (self.embed_audio and output.format == "html"):  # whose sound is read from the file
             analysis = named_as_given(analysis, self.streams)
-        return render(analysis, output.format, embed_audio=self.embed_audio, printed=printed)
+        return render(analysis, output.format, embed_audio=self.embed_audio, fold=self.fold, printed=printed)
 
     def _save(self, path: Path, text: str) -> None:
         write_text(path, text)
@@ -93,9 +96,18 @@ class Writer:
             self.failures.append(error)
 
 
-def render(analysis: Analysis, form: Format, *, embed_audio: bool = False, printed: bool = False) -> str:
+def render(
+    analysis: Analysis,
+    form: Format,
+    *,
+    embed_audio: bool = False,
+    fold: bool | None = None,
+    printed: bool = False,
+) -> str:
     """Text of an analysis in a format.
 
+    :param embed_audio: put the recordings into a page.
+    :param fold: rows of a table, as in `mister_e.cli.table.render`.
     :param printed: it goes to stdout, whose width and colours a table follows.
     """
     match form:
@@ -107,7 +119,7 @@ def render(analysis: Analysis, form: Format, *, embed_audio: bool = False, print
             console = (
                 Console() if printed else Console(file=io.StringIO(), width=_FILE_WIDTH, color_system=None)
             )
-            return table.render(analysis, console)
+            return table.render(analysis, console, fold=fold)
         case "json":
             return analysis.to_json() + "\n"
         case "jsonl":

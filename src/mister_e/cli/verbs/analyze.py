@@ -101,6 +101,15 @@ def analyze(
         bool,
         typer.Option("--embed-audio", help="Put the recordings into the html page, to click and listen."),
     ] = False,
+    fold: Annotated[
+        bool | None,
+        typer.Option(
+            "--fold/--no-fold",
+            show_default=False,
+            help="In a table, neighbouring turns of one emotion as one row."
+            " Default: above 100 turns, on a terminal.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -116,7 +125,7 @@ def analyze(
         outputs = choose(out or [], form, found)
         if embed_audio and not any(output.format == "html" for output in outputs):
             raise InputError("--embed-audio is for html: add -o NAME.html")
-        writer = Writer(outputs, embed_audio=embed_audio, streams=streams)
+        writer = Writer(outputs, embed_audio=embed_audio, fold=fold, streams=streams)
         _tell("note", found.notes, quiet)
         try:
             with progress_bar(quiet) as progress:
