@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import torch
 from numpy.typing import NDArray
@@ -28,12 +28,33 @@ from mister_e.labels import LabelSet
 from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import Recogniser, WhisperRecogniser
-from mister_e.transcription.segment import transcribe_turns
+from mister_e.transcription.segment import Turns, transcribe_turns
 from mister_e.transcription.transcripts import is_transcript, read_transcript
 from mister_e.version import __version__
 
 if TYPE_CHECKING:
     from mister_e.inputs import Source
+
+
+class Options(TypedDict, total=False):
+    """How recordings and transcripts become turns.
+
+    :param channels: `mix` takes the mean of all channels, `split` cuts each into turns by itself.
+    :param track: sound track of the recording, the first is 1; None = the one flagged as default.
+    :param asr: recognise the words; without, the speech expert predicts alone.
+    :param language: of the speech; Whisper as it is bundled knows `en`.
+    :param turns: where a recording is cut: at `pauses` of half a second; at the ends of `sentences` and short
+        pauses besides; or where `voices` change too.
+    :param strict: refuse a transcript for a turn that cannot be read, or lies beyond the recording; else
+        it costs that turn alone, and a note tells which.
+    """
+
+    channels: Channels
+    track: int | None
+    asr: bool
+    language: str
+    turns: Turns
+    strict: bool
 
 
 class Pipeline:
@@ -114,12 +135,8 @@ class Pipeline:
         inputs: Source | tuple[NDArray[Any], int] | Sequence[Source | tuple[NDArray[Any], int]],
         *,
         transcript: str | Path | None = None,
-        channels: Channels = "mix",
-        track: int | None = None,
-        asr: bool = True,
-        language: str = "en",
-        strict: bool = False,
         progress: Progress = silent,
+        **options: Unpack[Options],
     ) -> Analysis:
         """Analyse one input or several; each is one conversation.
 
@@ -127,14 +144,9 @@ class Pipeline:
             `(samples, rate)`, see `mister_e.audio.resampling.array_blocks`. Of several, one that cannot be
             read does not stop the rest: it is listed in `errors`.
         :param transcript: words and times of the one recording; nothing is recognised then, and
-            `asr` and `language` have no say.
-        :param channels: `mix` takes the mean of all channels, `split` cuts each into turns by itself.
-        :param track: sound track of the recording, the first is 1; None = the one flagged as default.
-        :param asr: recognise the words; without, the speech expert predicts alone.
-        :param language: of the speech; Whisper as it is bundled knows `en`.
-        :param strict: refuse a transcript for a turn that cannot be read, or lies beyond the recording; else
-            it costs that turn alone, and a note tells which.
+            `asr`, `turns` and `language` have no say.
         :param progress: called with (stage, done, total).
+        :param options: see `Options`.
         :raises InputError: the only input cannot be read.
         :raises TypeError: an input is of another type.
         """
@@ -142,27 +154,14 @@ class Pipeline:
         if transcript is not None and len(sources) != 1:
             raise InputError(f"a transcript belongs to one recording, {len(sources)} inputs were given")
         given = named_inputs((source, transcript) for source in sources)
-        results = self.analyze_each(
-            given,
-            channels=channels,
-            track=track,
-            asr=asr,
-            language=language,
-            strict=strict,
-            progress=progress,
-        )
-        return self.collect(results)
+        return self.collect(self.analyze_each(given, progress=progress, **options))
 
     def analyze_each(
         self,
         inputs: Sequence[Input],
         *,
-        channels: Channels = "mix",
-        track: int | None = None,
-        asr: bool = True,
-        language: str = "en",
-        strict: bool = False,
         progress: Progress = silent,
+        **options: Unpack[Options],
     ) -> Iterator[ConversationAnalysis | FailedInput]:
         """Analyse one input after the other; parameters as for calling the pipeline.
 
@@ -177,14 +176,7 @@ class Pipeline:
             result: ConversationAnalysis | FailedInput
             try:
                 conversation = self.analyze(
-                    given.source,
-                    transcript=given.transcript,
-                    channels=channels,
-                    track=track,
-                    asr=asr,
-                    language=language,
-                    strict=strict,
-                    progress=progress,
+                    given.source, transcript=given.transcript, progress=progress, **options
                 )
                 result = replace(conversation, id=given.name)
             except Exception as error:
@@ -214,10 +206,11 @@ class Pipeline:
         track: int | None = None,
         asr: bool = True,
         language: str = "en",
+        turns: Turns = "pauses",
         strict: bool = False,
         progress: Progress = silent,
     ) -> ConversationAnalysis:
-        """Analyse one conversation; parameters as for calling the pipeline.
+        """Analyse one conversation; parameters as for calling the pipeline, and `Options`.
 
         :raises InputError: it cannot be read.
         """
@@ -225,15 +218,15 @@ class Pipeline:
         if isinstance(source, Conversation):
             if transcript is not None:
                 raise InputError(f"conversation {source.id}: has its own words; leave the transcript out")
-            turns = self._analyzed(source.id, source.utterances, notes, progress)
-            return ConversationAnalysis(source.id, source.source, source.duration, tuple(turns), tuple(notes))
+            found = self._analyzed(source.id, source.utterances, notes, progress)
+            return ConversationAnalysis(source.id, source.source, source.duration, tuple(found), tuple(notes))
         if not isinstance(source, Sound) and is_transcript(Path(source)):
             path = Path(source)
             if transcript is not None:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
             words = read_transcript(path, strict=strict, notes=notes)
-            turns = self._analyzed(path.stem, words, notes, progress)
-            return ConversationAnalysis(path.stem, str(path), None, tuple(turns), tuple(notes))
+            found = self._analyzed(path.stem, words, notes, progress)
+            return ConversationAnalysis(path.stem, str(path), None, tuple(found), tuple(notes))
         name, file, header = "recording", None, None
         if isinstance(source, Sound):
             total: float | None = max(source.samples.shape) / source.rate
@@ -246,7 +239,9 @@ class Pipeline:
         watched = waveform.watch(sound)
         if transcript is None:
             recogniser = self._recogniser(language) if asr else None
-            utterances = transcribe_turns(watched, recogniser=recogniser, total=total, progress=progress)
+            utterances = transcribe_turns(
+                watched, recogniser=recogniser, turns=turns, total=total, progress=progress
+            )
         else:
             remarks: list[str] = []
             cues = read_transcript(transcript, strict=strict, notes=remarks)
@@ -261,11 +256,11 @@ class Pipeline:
                 progress=progress,
                 notes=notes,
             )
-        turns = self._analyzed(name, utterances, notes, progress)
-        if not turns:
+        found = self._analyzed(name, utterances, notes, progress)
+        if not found:
             notes.append("no speech was found")
         return ConversationAnalysis(
-            name, file, waveform.duration, tuple(turns), tuple(notes), waveform.outline()
+            name, file, waveform.duration, tuple(found), tuple(notes), waveform.outline()
         )
 
     def _recogniser(self, language: str) -> Recogniser:
@@ -355,6 +350,9 @@ class Pipeline:
             uncertain=scores[emotion] < self.model.config.calibration.uncertain_below,
             asr_confidence=utterance.asr_confidence,
             text_uncertain=utterance.text_uncertain and has_words(utterance.text),
+            language=utterance.language,
+            notes=utterance.notes,
+            words=utterance.words,
         )
 
 

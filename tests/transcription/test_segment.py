@@ -50,7 +50,7 @@ def words(text: str | None) -> list[str]:
 
 
 def test_turns_are_those_of_the_transcript(talk, said):
-    turns = list(transcribe_turns(pieces(talk, 30), recogniser=None))
+    turns = list(transcribe_turns(pieces(talk, 30), recogniser=None, turns="pauses"))
     assert [turn.id for turn in turns] == [cue.id for cue in said]
     for turn, cue in zip(turns, said, strict=True):
         assert turn.start == pytest.approx(cue.start, abs=0.25)
@@ -81,7 +81,7 @@ def test_probabilities_are_those_of_silero(talk):
 
 
 def test_words_are_recognised_turn_by_turn(talk, said, recogniser):
-    turns = list(transcribe_turns(pieces(talk, 10), recogniser=recogniser))
+    turns = list(transcribe_turns(pieces(talk, 10), recogniser=recogniser, turns="pauses"))
     assert len(turns) == len(said)
     right = [set(words(cue.text)) & set(words(turn.text)) for turn, cue in zip(turns, said, strict=True)]
     assert sum(map(len, right)) > 0.85 * sum(len(set(words(cue.text))) for cue in said)
@@ -119,7 +119,7 @@ def test_channels_are_cut_apart_and_merged_by_time(talk, said):
         both[number % 2, begin:end] = talk[begin:end]
     # somebody talks through the second and third turn on a channel of their own
     double = np.concatenate([both, np.roll(both[:1], 2 * RATE, axis=1)])
-    turns = list(transcribe_turns(pieces(double, 7), recogniser=None))
+    turns = list(transcribe_turns(pieces(double, 7), recogniser=None, turns="pauses"))
     assert [turn.start for turn in turns] == sorted(turn.start for turn in turns)
     assert [turn.id for turn in turns] == [f"t{n:04}" for n in range(1, len(turns) + 1)]
     own = [turn for turn in turns if turn.channel != 2]
@@ -201,5 +201,5 @@ def test_hardly_any_sound_is_no_turn(length):
 def test_eight_kilohertz_files_have_the_same_turns(talk, said, tmp_path):
     short = talk[: round(said[3].end * RATE) + 8_000]
     path = write(tmp_path / "phone.wav", short[None, ::2], 8_000)
-    turns = list(transcribe_turns(blocks(path), recogniser=None))
+    turns = list(transcribe_turns(blocks(path), recogniser=None, turns="pauses"))
     assert [turn.start for turn in turns] == pytest.approx([cue.start for cue in said[:4]], abs=0.25)

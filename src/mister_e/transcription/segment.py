@@ -1,23 +1,36 @@
-"""Segmentation: pieces of a recording to turns with words, in memory that does not grow with its length."""
+"""Segmentation: a recording to turns with words, in memory that does not grow with its length.
+
+A recording is cut into stretches at its long pauses. The words of a stretch are recognised in one piece, for
+each helps to understand the others; then the stretch is cut into turns.
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.conversation import Clip, Utterance
+from mister_e.conversation import NO_WORDS, Clip, Utterance, Word
 from mister_e.progress import Progress, silent
-from mister_e.transcription.asr import Recognised, Recogniser
+from mister_e.transcription.asr import THRESHOLDS, Recognised, Recogniser
+from mister_e.transcription.pieces import Piece, cut_stretch, moments
 from mister_e.transcription.vad import Speech, TurnCutter
+from mister_e.transcription.voices import VoiceChanges, VoiceMarks
 
 #: Stage that is reported: seconds of the recording so far.
 STAGE = "turns"
 
-# Turns are gathered and their words recognised in batches: at most so many, two batches of Whisper, and
+#: Where a recording is cut: at pauses of half a second; also at short ones and where sentences end; also
+#: where the voice changes.
+Turns = Literal["pauses", "sentences", "voices"]
+
+# Stretches are gathered and their words recognised in batches: at most so many, two batches of Whisper, and
 # about so many seconds, for their sound is held in memory.
 _GROUP_TURNS, _GROUP_SECONDS = 16, 120.0
 
@@ -26,28 +39,35 @@ def transcribe_turns(
     blocks: Iterable[NDArray[np.float32]],
     *,
     recogniser: Recogniser | None,
+    turns: Turns = "sentences",
+    voices: VoiceChanges | None = None,
     total: float | None = None,
     progress: Progress = silent,
 ) -> Iterator[Utterance]:
-    """Cut a recording into turns at its pauses and recognise their words.
+    """Cut a recording into turns and recognise their words.
 
     Each channel is cut by itself; the turns of all channels come in the order of their starts.
     How the recording is divided into blocks changes nothing.
 
     :param blocks: float32 `[C, N]` successive pieces at `SAMPLE_RATE`.
-    :param recogniser: recognises the words; None = text is None.
+    :param recogniser: recognises the words; None = text is None. One that gives no times of words leaves
+        stretches between pauses of half a second whole where it finds words.
+    :param turns: where to cut; sentences have no say without words, and voices none without `voices`.
+    :param voices: tells changes of voice; it is asked if `turns` is "voices".
     :param total: seconds of the recording, for progress.
     :param progress: told the seconds so far.
     :return: turns of at most 30 s with their samples, named t0001, t0002, … A turn in which no
-        words were recognised has no text; uncertain words are marked.
+        words were recognised has no text, and says so; uncertain words are marked.
     """
-    return _named(_with_words(_speeches(blocks, total, progress), recogniser))
+    stretches = _stretches(blocks, total, progress)
+    cutter = None if turns == "pauses" else _Cutter(voices if turns == "voices" else None)
+    return _named(_in_order(_turns(stretches, recogniser, cutter)))
 
 
-def _speeches(
+def _stretches(
     blocks: Iterable[NDArray[np.float32]], total: float | None, progress: Progress
 ) -> Iterator[Speech]:
-    """Cut every channel; give the turns of all in the order of their starts."""
+    """Cut every channel at pauses; give the stretches of all in the order of their starts."""
     cutters: list[TurnCutter] = []
     ready: list[tuple[float, int, Speech]] = []
     received = 0
@@ -70,33 +90,135 @@ def _speeches(
         yield heapq.heappop(ready)[2]
 
 
-def _with_words(
-    speeches: Iterable[Speech], recogniser: Recogniser | None
-) -> Iterator[tuple[Speech, str | Recognised | None]]:
-    """Give each turn its words, recognised a group of turns at a time."""
-    if recogniser is None:
-        yield from ((speech, None) for speech in speeches)
-        return
+class _Cutter:
+    """Cuts stretches into turns.
+
+    :param voices: tells changes of voice; None = they are not looked for.
+    """
+
+    def __init__(self, voices: VoiceChanges | None) -> None:
+        self._voices = voices
+
+    def __call__(
+        self, stretches: Sequence[Speech], recognised: Sequence[Recognised | None]
+    ) -> Iterator[list[tuple[Piece, Recognised | None]]]:
+        """Give the turns of each stretch, with their words."""
+        marks = self._marks(stretches, recognised)
+        for speech, found, mark in zip(stretches, recognised, marks, strict=True):
+            if found is not None and not found.words:  # words without times are not parted
+                yield [(_whole(speech), found)]
+                continue
+            pieces = cut_stretch(speech, found.words if found else (), mark)
+            yield [(piece, _of_piece(found, piece)) for piece in pieces]
+
+    def _marks(
+        self, stretches: Sequence[Speech], recognised: Sequence[Recognised | None]
+    ) -> Sequence[VoiceMarks | None]:
+        """Ask where the voice changes."""
+        if self._voices is None:
+            return [None] * len(stretches)
+        sound = [speech.samples for speech in stretches]
+        if not any(recognised):  # there are no words to ask between
+            return self._voices(sound)
+        asked = [
+            moments(found.words if found else (), speech)
+            for speech, found in zip(stretches, recognised, strict=True)
+        ]
+        return self._voices(sound, asked)
+
+
+def _turns(
+    stretches: Iterable[Speech], recogniser: Recogniser | None, cutter: _Cutter | None
+) -> Iterator[list[tuple[Piece, Recognised | None, bool]]]:
+    """Give the turns of each stretch, with their words and whether words were looked for."""
+    for group in _groups(stretches):
+        recognised: list[Recognised | None] = [None] * len(group)
+        if recogniser is not None:
+            found = recogniser([speech.samples for speech in group])
+            recognised = [Recognised(one) if isinstance(one, str) else one for one in found]
+        cut: Iterable[list[tuple[Piece, Recognised | None]]]
+        if cutter is None:
+            cut = ([(_whole(speech), found)] for speech, found in zip(group, recognised, strict=True))
+        else:
+            cut = cutter(group, recognised)
+        for pieces in cut:
+            yield [(piece, own, recogniser is not None) for piece, own in pieces]
+
+
+def _groups(stretches: Iterable[Speech]) -> Iterator[list[Speech]]:
+    """Gather stretches until they are worth a few batches."""
     group: list[Speech] = []
-    for speech in speeches:
+    for speech in stretches:
         group.append(speech)
         if len(group) == _GROUP_TURNS or sum(speech.end - speech.start for speech in group) > _GROUP_SECONDS:
-            yield from zip(group, recogniser([speech.samples for speech in group]), strict=True)
+            yield group
             group = []
-    yield from zip(group, recogniser([speech.samples for speech in group]), strict=True)
+    if group:
+        yield group
 
 
-def _named(turns: Iterable[tuple[Speech, str | Recognised | None]]) -> Iterator[Utterance]:
+def _whole(speech: Speech) -> Piece:
+    return Piece(speech, (), 0.0)
+
+
+def _of_piece(found: Recognised | None, piece: Piece) -> Recognised | None:
+    """What of the words of a stretch was said in a piece of it.
+
+    Their confidence is that of their own words: its mean over the stretch would tell of other turns.
+    """
+    if found is None or not piece.words:
+        return None
+    if len(piece.words) == len(found.words):
+        return found
+    known = [word.probability for word in piece.words if word.probability]
+    confidence = math.exp(sum(map(math.log, known)) / len(known)) if known else None
+    doubtful = confidence is not None and confidence < THRESHOLDS.words
+    text = " ".join(word.text for word in piece.words)
+    return replace(
+        found,
+        text=text,
+        words=piece.words,
+        confidence=confidence,
+        uncertain=found.uncertain or doubtful,
+    )
+
+
+def _in_order(
+    turns: Iterable[list[tuple[Piece, Recognised | None, bool]]],
+) -> Iterator[tuple[Piece, Recognised | None, bool]]:
+    """Put turns in the order of their starts: stretches of different channels may overlap."""
+    waiting: list[tuple[float, int, tuple[Piece, Recognised | None, bool]]] = []
+    number = 0
+    for of_stretch in turns:
+        start = of_stretch[0][0].speech.start
+        while waiting and waiting[0][0] < start:
+            yield heapq.heappop(waiting)[2]
+        for turn in of_stretch:
+            number += 1
+            heapq.heappush(waiting, (turn[0].speech.start, number, turn))
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
+def _named(turns: Iterable[tuple[Piece, Recognised | None, bool]]) -> Iterator[Utterance]:
     """Make utterances, numbered in order."""
-    for number, (speech, text) in enumerate(turns, start=1):
-        words = Recognised(text) if isinstance(text, str) else text
+    for number, (piece, found, looked_for) in enumerate(turns, start=1):
+        speech = piece.speech
         yield Utterance(
             f"t{number:04}",
-            words.text if words else None,
+            found.text if found else None,
             speech.start,
             speech.end,
             speech.channel,
             Clip(samples=speech.samples),
-            asr_confidence=words.confidence if words else None,
-            text_uncertain=words.uncertain if words else False,
+            asr_confidence=found.confidence if found else None,
+            text_uncertain=found.uncertain if found else False,
+            language=found.language if found else None,
+            notes=(NO_WORDS,) if looked_for and not found else (),
+            words=_placed(found.words, speech.start - piece.begin) if found else (),
         )
+
+
+def _placed(words: Sequence[Word], start: float) -> tuple[Word, ...]:
+    """Words with times in the recording, of a stretch that begins at `start`."""
+    return tuple(replace(word, start=start + word.start, end=start + word.end) for word in words)

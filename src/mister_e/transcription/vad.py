@@ -6,6 +6,7 @@ Silero's network gives each window of 32 ms a probability of speech; turns follo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +50,14 @@ class Speech:
     :param start: first second within the recording.
     :param channel: 0-based; None where the channels are mixed.
     :param samples: float32 `[N]` at `SAMPLE_RATE`.
+    :param pauses: spans in which nobody speaks, between others in which somebody does: begin and end in
+        seconds from `start`, in order.
     """
 
     start: float
     channel: int | None
     samples: NDArray[np.float32]
+    pauses: tuple[tuple[float, float], ...] = ()
 
     @property
     def end(self) -> float:
@@ -171,7 +175,7 @@ class TurnCutter:
             return []
         end = min(self._done * _WINDOW - silent * _WINDOW + _AFTER, position)
         self._earliest = end
-        return [self._speech(begin, end)]
+        return [self._speech(begin, end, len(self._probabilities))]
 
     def _cut(self) -> Speech:
         """Cut the present turn, now as long as a turn may be, at its longest pause."""
@@ -187,13 +191,33 @@ class TurnCutter:
         middle = (opens + closes) // 2
         end = min(opens + _AFTER, middle)
         self._begin = self._earliest = max(closes - _BEFORE, middle)
+        speech = self._speech(begin, end, pause)
         self._probabilities = self._probabilities[pause + length :]
-        return self._speech(begin, end)
+        return speech
 
-    def _speech(self, begin: int, end: int) -> Speech:
-        """Copy the samples of a turn."""
+    def _speech(self, begin: int, end: int, windows: int) -> Speech:
+        """Copy the samples of a turn, which has so many of the present windows."""
         samples = self._sound[begin - self._first : end - self._first].copy()
-        return Speech(begin / SAMPLE_RATE, self._channel, samples)
+        first = (self._done - len(self._probabilities)) * _WINDOW - begin
+        pauses = quiet_runs([value < _OFFSET for value in self._probabilities[:windows]])
+        return Speech(
+            begin / SAMPLE_RATE,
+            self._channel,
+            samples,
+            tuple(
+                ((first + a * _WINDOW) / SAMPLE_RATE, (first + b * _WINDOW) / SAMPLE_RATE) for a, b in pauses
+            ),
+        )
+
+
+def quiet_runs(silent: list[bool]) -> list[tuple[int, int]]:
+    """Find the runs of True that have speech on both sides.
+
+    :param silent: whether nobody speaks, one value a window.
+    :return: where each begins, and the window after its last.
+    """
+    speaking = [index for index, quiet in enumerate(silent) if not quiet]
+    return [(a + 1, b) for a, b in pairwise(speaking) if b > a + 1]
 
 
 def longest_pause(silent: list[bool]) -> tuple[int, int]:
@@ -202,13 +226,6 @@ def longest_pause(silent: list[bool]) -> tuple[int, int]:
     :param silent: whether nobody speaks, one value a window.
     :return: where it begins and its length; length 0 = there is none.
     """
-    best, length, run = 0, 0, 0
-    speech_seen = False
-    for index, quiet in enumerate(silent):
-        if quiet:
-            run += 1
-            continue
-        if speech_seen and run and run >= length:
-            best, length = index - run, run
-        speech_seen, run = True, 0
-    return best, length
+    runs = quiet_runs(silent)
+    first, last = max(reversed(runs), key=lambda run: run[1] - run[0], default=(0, 0))
+    return first, last - first

@@ -70,6 +70,13 @@ def analyze(
         bool, typer.Option("--no-asr", help="Recognise no words; use the sound alone.")
     ] = False,
     language: Annotated[str, typer.Option(metavar="CODE", help="Language spoken, such as en.")] = "en",
+    turns: Annotated[
+        Literal["pauses", "sentences", "voices"],
+        typer.Option(
+            help="Where to cut turns. pauses: where nobody speaks for half a second. sentences: also at"
+            " shorter pauses and where sentences end. voices: also where another voice goes on."
+        ),
+    ] = "pauses",
     strict: Annotated[
         bool,
         typer.Option(
@@ -142,6 +149,7 @@ def analyze(
                     track=track,
                     asr=not no_asr,
                     language=language,
+                    turns=turns,
                     strict=strict,
                     progress=numbered(progress, [given.files[0].name for given in found.inputs]),
                 ):
