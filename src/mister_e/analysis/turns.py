@@ -54,7 +54,7 @@ class TurnAnalysis:
     text_uncertain: bool = False
     language: str | None = None
     notes: tuple[str, ...] = ()
-    words: tuple[Word, ...] = field(default=(), repr=False)
+    words: tuple[Word, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def trusted(self) -> str | None:
