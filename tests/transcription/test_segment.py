@@ -13,11 +13,12 @@ from sound import write
 
 from mister_e.audio import blocks
 from mister_e.audio.format import LONGEST, SAMPLE_RATE
-from mister_e.conversation import Utterance
+from mister_e.conversation import NO_WORDS, Utterance, Word
 from mister_e.errors import InputError
 from mister_e.transcription import read_transcript, transcribe_turns
-from mister_e.transcription.asr import WhisperRecogniser, load_whisper
+from mister_e.transcription.asr import Recognised, WhisperRecogniser, load_whisper
 from mister_e.transcription.vad import TurnCutter, _Silero, longest_pause
+from mister_e.transcription.voices import VoiceMarks
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "conversation.flac"
 RATE = SAMPLE_RATE
@@ -203,3 +204,85 @@ def test_eight_kilohertz_files_have_the_same_turns(talk, said, tmp_path):
     path = write(tmp_path / "phone.wav", short[None, ::2], 8_000)
     turns = list(transcribe_turns(blocks(path), recogniser=None, turns="pauses"))
     assert [turn.start for turn in turns] == pytest.approx([cue.start for cue in said[:4]], abs=0.25)
+
+
+def test_sentences_are_turns_and_keep_their_words(talk, said, recogniser):
+    turns = list(transcribe_turns(pieces(talk, 10), recogniser=recogniser))
+    whole = list(transcribe_turns(pieces(talk, 10), recogniser=recogniser, turns="pauses"))
+    assert len(whole) == len(said) < 25 < len(turns) < 36
+    assert " ".join(turn.text for turn in turns) == " ".join(turn.text for turn in whole)
+    assert [turn.id for turn in turns] == [f"t{n:04}" for n in range(1, len(turns) + 1)]
+    texts = [turn.text for turn in turns]
+    assert {"Your little fish died.", "That's disgusting.", "I'm really scared.", "Hi, it's me."} <= set(
+        texts
+    )
+    for turn in turns:
+        assert turn.end - turn.start == pytest.approx(len(turn.audio.samples) / RATE)
+        assert turn.end - turn.start >= 0.6
+        begin = round(turn.start * RATE)
+        np.testing.assert_array_equal(turn.audio.samples, talk[begin : begin + len(turn.audio.samples)])
+        assert " ".join(word.text for word in turn.words) == turn.text
+        assert all(turn.start - 0.25 <= word.start <= word.end <= turn.end + 0.25 for word in turn.words)
+        assert 0 < turn.asr_confidence <= 1
+        assert turn.notes == ()
+    assert all(turn.end <= following.start + 1e-6 for turn, following in pairwise(turns))
+
+
+@pytest.mark.parametrize("seconds", [0.7, 13.0])
+def test_the_length_of_blocks_changes_no_sentence(talk, recogniser, seconds):
+    assert list(transcribe_turns(pieces(talk, seconds), recogniser=recogniser)) == list(
+        transcribe_turns([talk[None]], recogniser=recogniser)
+    )
+
+
+def test_turns_of_two_channels_come_in_order(talk, recogniser):
+    both = np.stack([talk, np.roll(talk, round(1.3 * RATE))])
+    turns = list(transcribe_turns(pieces(both, 5), recogniser=recogniser))
+    assert [turn.start for turn in turns] == sorted(turn.start for turn in turns)
+    assert {turn.channel for turn in turns} == {0, 1}
+    alone = list(transcribe_turns(pieces(talk, 5), recogniser=recogniser))
+    assert [turn.text for turn in turns if turn.channel == 0] == [turn.text for turn in alone]
+
+
+def test_a_recogniser_without_times_leaves_stretches_whole(talk, said):
+    turns = list(transcribe_turns([talk[None]], recogniser=lambda turns: ["One. Two. Three."] * len(turns)))
+    assert [turn.text for turn in turns] == ["One. Two. Three."] * len(said)
+    # where it finds no words there is nothing that a cut could part
+    silent = list(transcribe_turns([talk[None]], recogniser=lambda turns: [None] * len(turns)))
+    assert len(silent) > len(said)
+    assert all(turn.notes == (NO_WORDS,) for turn in silent)
+    assert all(turn.notes == () for turn in transcribe_turns([talk[None]], recogniser=None))
+
+
+def test_voices_are_asked_and_part_turns(talk, said):
+    asked: list[int] = []
+
+    def half_way(stretches, moments=None):
+        asked.extend(len(own) for own in stretches)
+        assert moments is None  # without words it finds them itself
+        return [
+            VoiceMarks(np.float32([len(own) / RATE / 2]), np.float32([0.9]), np.zeros(300, np.float32))
+            for own in stretches
+        ]
+
+    whole = list(transcribe_turns([talk[None]], recogniser=None, turns="pauses"))
+    turns = list(transcribe_turns([talk[None]], recogniser=None, turns="voices", voices=half_way))
+    assert asked == [len(turn.audio.samples) for turn in whole]
+    middles = [turn.start + (turn.end - turn.start) / 2 for turn in whole]
+    edges = [turn.end for turn in turns] + [turn.start for turn in turns]
+    assert all(min(abs(edge - middle) for edge in edges) < 0.4 for middle in middles)
+    asked.clear()
+    list(transcribe_turns([talk[None]], recogniser=None, turns="sentences", voices=half_way))
+    assert asked == []
+
+
+def test_a_doubtful_piece_of_a_sure_stretch_is_uncertain(talk):
+    words = (Word("Sure.", 0.1, 0.9, 0.95), Word("Zt?", 1.5, 2.4, 0.1))
+    found = Recognised("Sure. Zt?", 0.6, False, words)
+    turns = list(transcribe_turns([talk[None]], recogniser=lambda turns: [found] * len(turns)))
+    sure = [turn for turn in turns if turn.text == "Sure."]
+    doubtful = [turn for turn in turns if turn.text == "Zt?"]
+    assert sure
+    assert doubtful
+    assert all((turn.asr_confidence, turn.text_uncertain) == (pytest.approx(0.95), False) for turn in sure)
+    assert all((turn.asr_confidence, turn.text_uncertain) == (pytest.approx(0.1), True) for turn in doubtful)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 _ABBREVIATIONS = frozenset(
     re.findall(
         r"\S+",
-        """mr mrs ms mx dr prof st sr jr rev hon gen col capt lt sgt messrs mt ft vs etc no nos vol fig eq
+        """mr mrs ms mx dr prof st sr jr rev hon gen col capt lt sgt messrs mt ft vs etc vol fig eq
         approx dept est inc ltd co corp jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu
         thur thurs fri e.g i.e a.m p.m cf al""",
     )
