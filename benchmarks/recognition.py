@@ -29,9 +29,10 @@ from mister_e.audio.decode import blocks
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.files import write_text
 from mister_e.training.stage1.augmentation import noise
-from mister_e.transcription.asr import THRESHOLDS, Decoded, Thresholds, WhisperRecogniser, judge
+from mister_e.transcription.asr import THRESHOLDS, Decoded, Thresholds, judge
 from mister_e.transcription.segment import transcribe_turns
 from mister_e.transcription.transcripts import read_transcript
+from mister_e.transcription.whisper import WhisperRecogniser
 
 Sound = NDArray[np.float32]
 SAMPLE = Path(__file__).parent.parent / "samples" / "conversation.flac"

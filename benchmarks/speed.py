@@ -64,8 +64,8 @@ def measured(way: str, recording: Path) -> dict[str, float]:
     began = time.perf_counter()
     from mister_e.audio.decode import blocks
     from mister_e.pipeline import Pipeline
-    from mister_e.transcription.asr import WhisperRecogniser
     from mister_e.transcription.segment import transcribe_turns
+    from mister_e.transcription.whisper import WhisperRecogniser
 
     pipeline = Pipeline.from_pretrained("mini", device="cpu")
     recogniser = WhisperRecogniser()

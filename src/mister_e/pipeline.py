@@ -27,9 +27,10 @@ from mister_e.inputs import Input, Sound, as_sources, named_inputs
 from mister_e.labels import LabelSet
 from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
-from mister_e.transcription.asr import Recogniser, WhisperRecogniser
+from mister_e.transcription.asr import Recogniser
 from mister_e.transcription.segment import Turns, transcribe_turns
 from mister_e.transcription.transcripts import is_transcript, read_transcript
+from mister_e.transcription.whisper import WhisperRecogniser
 from mister_e.version import __version__
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ def test_the_converted_llm_is_cached_once(smollm2):
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert resolve("smollm2-135m") == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
-    assert not list(cache_dir().glob(".smollm2-*"))
+    assert not list(cache_dir().glob(".smollm2-135m-*"))
 
 
 def test_the_converted_weights_are_those_of_the_wheel(smollm2):

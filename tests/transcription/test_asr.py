@@ -16,7 +16,8 @@ from scipy.special import log_softmax
 from mister_e.audio import blocks
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.transcription import Recognised, WhisperRecogniser, read_transcript
-from mister_e.transcription.asr import Decoded, _repeats, judge, load_whisper
+from mister_e.transcription.asr import Decoded, _repeats, judge
+from mister_e.transcription.whisper import load_whisper
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "conversation.flac"
 RATE = SAMPLE_RATE
@@ -113,18 +114,19 @@ def test_loud_noise_takes_the_confidence_away(recogniser, turns):
 
 def test_confidence_is_the_geometric_mean_of_the_probabilities_of_the_tokens(recogniser, turns):
     decoded = recogniser.decode(turns[:1])[0]
+    tokenizer = recogniser._tokenizer("en")
     padded = np.pad(turns[0], (0, 10 * RATE - len(turns[0])))
     whisper = recogniser._whisper
     (result,) = whisper.model.generate(
         whisper.encode(whisper.feature_extractor(padded, padding=0)[None]),
-        [recogniser._prompt],
+        [whisper.get_prompt(tokenizer, [], without_timestamps=True)],
         beam_size=1,
         suppress_blank=True,
         suppress_tokens=recogniser._suppressed,
         return_logits_vocab=True,
     )
     logits = np.stack([np.asarray(row, np.float64) for row in result.logits[0]])
-    tokens = [*result.sequences_ids[0], recogniser._tokenizer.eot]
+    tokens = [*result.sequences_ids[0], tokenizer.eot]
     assert len(logits) == len(tokens)
     expected = log_softmax(logits, axis=-1)[range(len(tokens)), tokens]
     assert decoded.log_probability == pytest.approx(expected.mean(), abs=0.02)

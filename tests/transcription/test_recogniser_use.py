@@ -11,7 +11,7 @@ import pytest
 from mister_e import Conversation, Pipeline, Utterance
 from mister_e.errors import InputError
 from mister_e.transcription import Recognised, Recogniser
-from mister_e.transcription.asr import load_whisper
+from mister_e.transcription.whisper import load_whisper
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "conversation.flac"
 
@@ -96,7 +96,7 @@ def test_whisper_is_loaded_once_and_only_to_recognise(monkeypatch):
         loaded.append(load_whisper())
         return loaded[-1]
 
-    monkeypatch.setattr("mister_e.transcription.asr.load_whisper", load)
+    monkeypatch.setattr("mister_e.transcription.whisper.recogniser.load_whisper", load)
     pipeline = Pipeline.from_pretrained("mini")
     pipeline(SAMPLE.with_suffix(".srt"))
     pipeline(SAMPLE, transcript=SAMPLE.with_suffix(".srt"))

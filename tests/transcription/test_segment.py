@@ -16,7 +16,8 @@ from mister_e.audio.format import LONGEST, SAMPLE_RATE
 from mister_e.conversation import NO_WORDS, Utterance, Word
 from mister_e.errors import InputError
 from mister_e.transcription import read_transcript, transcribe_turns
-from mister_e.transcription.asr import Recognised, WhisperRecogniser, load_whisper
+from mister_e.transcription.asr import Recognised
+from mister_e.transcription.whisper import WhisperRecogniser, load_whisper
 from mister_e.transcription.vad import TurnCutter, _Silero, longest_pause
 from mister_e.transcription.voices import VoiceMarks
 
@@ -100,7 +101,7 @@ def test_no_words_are_invented_in_noise(recogniser):
 
 
 def test_english_only():
-    with pytest.raises(InputError, match=r"only English.*--transcript.*--no-asr"):
+    with pytest.raises(InputError, match=r"only English.*--asr base.*--transcript.*--asr none"):
         WhisperRecogniser("de")
 
 

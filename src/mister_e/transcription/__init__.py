@@ -8,9 +8,10 @@ from mister_e.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mister_e.transcription.align import cut_turns
-    from mister_e.transcription.asr import Recognised, Recogniser, WhisperRecogniser
+    from mister_e.transcription.asr import Recognised, Recogniser
     from mister_e.transcription.segment import transcribe_turns
     from mister_e.transcription.transcripts import read_transcript
+    from mister_e.transcription.whisper import WhisperRecogniser
 
 __all__ = [
     "Recognised",
@@ -26,7 +27,7 @@ __getattr__ = lazy_names(
     {
         "Recognised": "asr",
         "Recogniser": "asr",
-        "WhisperRecogniser": "asr",
+        "WhisperRecogniser": "whisper.recogniser",
         "cut_turns": "align",
         "read_transcript": "transcripts",
         "transcribe_turns": "segment",
