@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mister_e.encoders.registry import encoder_folder, load_encoder
+from mister_e.encoders.voices.persistence import find_network, load_network
 from mister_e.errors import InputError
 from mister_e.experts import Modality
 from mister_e.inference.batch import needed_modalities
 from mister_e.inference.model_config import (
     CARD,
     CONFIG,
+    VOICES,
     WEIGHTS,
     EncoderMetadata,
     ModelConfig,
@@ -29,6 +31,7 @@ def export(
     out: str | Path,
     encoders: Mapping[Modality, Path],
     *,
+    voices: Path | None = None,
     name: str | None = None,
     scores: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> ModelConfig:
@@ -37,6 +40,8 @@ def export(
     :param run: the folder of one seed of a run.
     :param out: the model folder; replaced where it is one already.
     :param encoders: modality to an encoder's folder, or that of the run which made it.
+    :param voices: folder of what tells changes of voice, or that of the run which made it; None = the model
+        cuts no turns at them.
     :param name: of the model; None = the name of the recipe.
     :param scores: what was scored to its scores, for the card; they join those of the run.
     :return: the model's configuration.
@@ -44,6 +49,7 @@ def export(
         were made with, or the folder cannot be written.
     """
     trained = ModelFolder.load(run, encoders=False)
+    voices = None if voices is None else find_network(str(voices))
     needed = needed_modalities(trained.config.mixture)
     for modality in needed:
         if modality not in encoders:
@@ -55,6 +61,9 @@ def export(
         with TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=out.parent) as made:
             folder = Path(made) / out.name
             folder.mkdir()
+            if voices is not None:
+                load_network(voices)  # a damaged one is refused
+                shutil.copytree(voices, folder / VOICES)
             config = _write(
                 folder, trained, {modality: encoders[modality] for modality in needed}, name, scores
             )
@@ -112,7 +121,7 @@ def _check_output(out: Path, trained: ModelFolder) -> None:
     if not (out / CONFIG).is_file():
         raise InputError(f"{out}: is there already and is no model folder; choose another output")
     there = read_config(out)
-    strangers = {path.name for path in out.iterdir()} - {CONFIG, WEIGHTS, CARD, "text", "speech"}
+    strangers = {path.name for path in out.iterdir()} - {CONFIG, WEIGHTS, CARD, VOICES, "text", "speech"}
     if strangers:
         raise InputError(f"{out}: holds {min(strangers)} beside a model; choose another output, or move it")
     if there.files.get(WEIGHTS) != trained.config.files.get(WEIGHTS):

@@ -49,6 +49,8 @@ def _made(config: Mapping[str, Any]) -> Iterator[str]:
     """Say how the encoders and the mixture were made, a line each."""
     for modality, encoder in config["encoders"].items():
         yield f"**{modality.capitalize()}**: {_encoder(encoder)}"
+    if any(file.startswith("voices/") for file in config["files"]):
+        yield "**Changes of voice**: by a network on Whisper tiny.en; never whose voice it is"
     mixture, training = config["mixture"], config["training"]
     yield (
         f"**Mixture**: experts {', '.join(mixture['experts'])}; gate {mixture['gate']},"

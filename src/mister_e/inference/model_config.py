@@ -24,6 +24,8 @@ FORMAT = 3
 CONFIG = "config.json"
 WEIGHTS = "mixture.safetensors"
 CARD = "README.md"
+#: Folder of what tells changes of voice; a model need not have it.
+VOICES = "voices"
 
 
 class EncoderMetadata(BaseModel):
@@ -115,6 +117,11 @@ class ModelConfig(BaseModel):
                     f"{modality} embeddings have {encoder.dim} numbers, but the mixture takes {width}"
                 )
         return self
+
+
+def has_voices(config: ModelConfig) -> bool:
+    """Whether a model folder holds what tells changes of voice."""
+    return any(name.startswith(f"{VOICES}/") for name in config.files)
 
 
 def write_config(folder: Path, config: ModelConfig) -> ModelConfig:

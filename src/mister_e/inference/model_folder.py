@@ -1,5 +1,7 @@
 """A model is a folder: `config.json`, `mixture.safetensors`, `text/`, `speech/` and a card (`README.md`).
 
+`voices/` may lie in it too: what tells changes of voice, which no expert needs.
+
 `mister-e train` writes one without its encoders, `mister-e export` adds them. This module alone reads and
 writes it; folders of older formats are read through `former_formats`.
 """
@@ -29,12 +31,15 @@ from mister_e.inference.former_formats import FORMER, WHOLE
 from mister_e.inference.model_config import (
     CONFIG,
     FORMAT,
+    VOICES,
     WEIGHTS,
     EncoderMetadata,
     ModelConfig,
+    has_voices,
     read_config,
     write_config,
 )
+from mister_e.inference.voices import VoiceChangeDetector
 from mister_e.labels import LabelSet
 from mister_e.model import MisterE
 from mister_e.pretrained import is_hub_id, model_folder
@@ -49,11 +54,13 @@ class ModelFolder:
     :param config: what it says of itself.
     :param mixture: the experts and their gate.
     :param encoders: by modality; one that no expert needs, or that a run does not hold, is not there.
+    :param voices: tells changes of voice, for cutting a recording into turns; None = the folder has none.
     """
 
     config: ModelConfig
     mixture: MisterE
     encoders: Mapping[Modality, UtteranceEncoder] = field(default_factory=dict)
+    voices: VoiceChangeDetector | None = None
 
     @property
     def labels(self) -> LabelSet:
@@ -75,7 +82,7 @@ class ModelFolder:
             unexpected, an encoder is another one than the mixture was trained with, or there is none.
         """
         folder = find_config(Path(folder))
-        for part in MODALITIES:
+        for part in (*MODALITIES, VOICES):
             inside(folder, part, may_be_folder=True)
         config = read_config(folder)
         lacking = [
@@ -102,7 +109,10 @@ class ModelFolder:
         for modality in needed_modalities(config.mixture) if encoders else ():
             loaded[modality] = load_encoder(folder / modality).eval()
             check_identity(config, modality, loaded[modality], str(folder / modality))
-        return cls(config, mixture.eval(), loaded)
+        voices = None
+        if encoders and has_voices(config):
+            voices = VoiceChangeDetector.load(folder / VOICES)
+        return cls(config, mixture.eval(), loaded, voices)
 
     @classmethod
     def from_pretrained(
@@ -134,8 +144,10 @@ class ModelFolder:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
         save_weights(self.mixture, folder / WEIGHTS)
-        for modality in MODALITIES:
-            shutil.rmtree(folder / modality, ignore_errors=True)
+        for part in (*MODALITIES, VOICES):
+            shutil.rmtree(folder / part, ignore_errors=True)
+        if self.voices is not None:
+            self.voices.save(folder / VOICES)
         for modality, encoder in self.encoders.items():
             encoder.save(folder / modality)
         metadata = dict(self.config.encoders)

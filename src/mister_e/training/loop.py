@@ -30,7 +30,7 @@ from mister_e.training.weight_averaging import WeightAverage
 log = logging.getLogger(__name__)
 
 
-#: Name of the score that the best epoch is chosen by, 0 to 100.
+#: Name of the score that the best epoch is chosen by unless another is named, 0 to 100.
 SCORE = "validation_weighted_f1"
 
 
@@ -67,7 +67,7 @@ class Task(Protocol):
         """Load such weights into the model."""
 
     def validate(self, accelerator: Any) -> dict[str, float]:
-        """Score the model on validation; `validation_weighted_f1` is one of the scores."""
+        """Score the model on validation; the loop's `score` is one of the scores."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class Loop:
     :param run: folder of the run: `log.jsonl`, `checkpoint/`, and what the trackers write.
     :param average: averaged weights, validated and kept in place of the last step's; None = no averaging.
     :param each_epoch: write a checkpoint after every epoch too, not only every `checkpoint_every` steps.
+    :param score: name of the score that the best epoch is chosen by, 0 to 100.
     """
 
     def __init__(
@@ -105,13 +106,14 @@ class Loop:
         *,
         average: WeightAverage | None = None,
         each_epoch: bool = True,
+        score: str = SCORE,
     ) -> None:
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs
 
         self.task, self.settings, self.folder = task, settings, run
         self.average = average or WeightAverage(0.0, None)
-        self.each_epoch = each_epoch
+        self.each_epoch, self.score = each_epoch, score
         run.mkdir(parents=True, exist_ok=True)
         # a batch without speech, say, gives the speech expert's parameters no gradient
         unused_allowed = DistributedDataParallelKwargs(find_unused_parameters=True)
@@ -152,13 +154,13 @@ class Loop:
         self.task.load(self.best)
         self.task.model.eval()
         self.log.end()
-        scores = [row[SCORE] for row in self.position.history]
+        scores = [row[self.score] for row in self.position.history]
         return Trained(self.position.history, int(np.argmax(scores)))
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or the last `patience` of them did not improve the score."""
-        scores = [row[SCORE] for row in self.position.history]
+        scores = [row[self.score] for row in self.position.history]
         since_best = len(scores) - 1 - int(np.argmax(scores)) if scores else 0
         patience = self.settings.patience
         return len(scores) >= self.settings.epochs or (patience is not None and since_best >= patience)
@@ -199,8 +201,8 @@ class Loop:
             last_step = {name: value.detach().clone() for name, value in self.task.weights().items()}
             self.task.load(self.average.weights)
         scores = self.task.validate(self.accelerator)
-        if scores[SCORE] > self.position.best:
-            self.position.best = scores[SCORE]
+        if scores[self.score] > self.position.best:
+            self.position.best = scores[self.score]
             self.best = {name: value.detach().clone() for name, value in self.task.weights().items()}
         if last_step is not None:
             self.task.load(last_step)

@@ -19,6 +19,7 @@ from mister_e.training.settings import (
     SamplingConfig,
     Section,
 )
+from mister_e.training.voices.settings import VoicesRecipe
 
 PARTS = ("text", "speech")
 
@@ -98,6 +99,7 @@ class Recipe(Section):
     :param text: the encoder of words.
     :param speech: the encoder of sound.
     :param mixture: the experts and their gate, trained on what the encoders give.
+    :param voices: the network that tells changes of voice, for `analyze --turns voices`.
     :param seeds: one run each.
     :param languages: codes of the languages that the model is meant for.
     :param notes: what a user of the model should know besides, a sentence each.
@@ -111,6 +113,7 @@ class Recipe(Section):
     text: EncoderRecipe | None = None
     speech: EncoderRecipe | None = None
     mixture: MixtureRecipe | None = None
+    voices: VoicesRecipe | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     languages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -148,6 +151,17 @@ class Recipe(Section):
             )
         return self.mixture
 
+    def voice_changes(self) -> VoicesRecipe:
+        """Give the network that tells changes of voice.
+
+        :raises InputError: the recipe has none.
+        """
+        if self.voices is None:
+            raise InputError(
+                f"recipe {self.name}: it has no part 'voices'; recipes/voice-changes.yaml has one"
+            )
+        return self.voices
+
     def changed(self, fields: Mapping[str, Any]) -> Recipe:
         """Give the recipe with other values in some fields.
 
@@ -165,7 +179,8 @@ class Recipe(Section):
         for part in PARTS:
             data.get(part, {}).get("encoder", {}).pop("classes", None)
             data.get(part, {}).get("finetune", {}).pop("seed", None)
-        data.get("mixture", {}).get("train", {}).pop("seed", None)
+        for part in ("mixture", "voices"):
+            data.get(part, {}).get("train", {}).pop("seed", None)
         for name in STORE_SIZES:
             data.get("mixture", {}).get("model", {}).pop(name, None)
         return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

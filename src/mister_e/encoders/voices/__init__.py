@@ -1,0 +1,1 @@
+"""Changes of voice in a stretch of sound."""
