@@ -34,7 +34,7 @@ def recipe(tmp_path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_recipe_parses_and_its_text_says_the_same(path, tmp_path):
     read = read_recipe(path)
-    assert read.text is not None
+    assert read.text is not None or read.voices is not None
     again = tmp_path / "again.yaml"
     again.write_text(read.to_yaml(), encoding="utf-8")
     assert read_recipe(again) == read
