@@ -4,15 +4,18 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
 from analyses import SAMPLES, analysis, doubtful, judged, long, sample, text_only
+from parsed_page import Page
 
-from mister_e.analysis.html.timeline import OUTLINE_POINTS, outline, timeline
+from mister_e.analysis.html.view import PLAIN_SCORES
+from mister_e.analysis.runs import MANY_TURNS, runs
+from mister_e.analysis.summary import summarize
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput
-from mister_e.analysis.wording import clock
+from mister_e.analysis.wording import NOTE_MEANINGS, clock
+from mister_e.conversation import CROSSTALK, NO_WORDS, OTHER_LANGUAGE
 from mister_e.experts import EXPERTS
 from mister_e.labels import COLOURS, LabelSet
 
@@ -25,28 +28,6 @@ HOSTILE = (
 
 
 NONE = "\N{EN DASH}"
-
-
-class Page(HTMLParser):
-    """The elements of a page and the text inside them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data.strip())
-
-    def of_class(self, name: str) -> list[dict[str, str | None]]:
-        return [attrs for _, attrs in self.elements if name in (attrs.get("class") or "").split()]
-
-    def tags(self, name: str) -> list[dict[str, str | None]]:
-        return [attrs for tag, attrs in self.elements if tag == name]
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +43,11 @@ def test_every_turn_stands_in_list_and_timeline_with_its_emotion_and_scores(page
     assert [bar["href"] for bar in bars] == [f"#c1t{i}" for i in range(1, len(turns) + 1)]
     for turn in turns:
         assert turn.text is None or turn.text in parsed.texts
-        assert f"{clock(turn.start)} {turn.emotion} {turn.confidence * 100:.0f}%" in parsed.texts
+        silent = "" if turn.text else ", no words"
+        assert f"{clock(turn.start)} {turn.emotion} {turn.confidence * 100:.0f}%{silent}" in parsed.texts
         weights = ", ".join(f"{name} {turn.gate[name] * 100:.0f}%" for name in EXPERTS)
         assert weights in parsed.texts
-    assert "no transcript" in parsed.texts
+    assert "no words" in parsed.texts
     assert page.count("Missing: <b>speech</b>") == page.count("Missing: <b>text</b>") == 1
 
 
@@ -137,8 +119,78 @@ def test_summary_gives_shares_of_turns_and_of_talk_time(page: str) -> None:
     table = page[page.index('<table class="summary"') :]
     row = re.search(r'<th scope="row"><i[^>]*></i>joy</th>(.*?)</tr>', table, re.S)
     assert row
-    assert f"{len(joyful)} <small>{len(joyful) / len(turns):.0%}</small>" in row[1]
-    assert f"{clock(talk)} <small>{share:.0%}</small>" in row[1]
+    assert f"<td>{clock(talk)} <small>{share:.0%}</small></td>" in row[1]
+    assert f"<td>{len(joyful)}</td>" in row[1]
+
+
+def test_without_times_the_summary_gives_shares_of_turns() -> None:
+    page = analysis(text_only(["Hi."] * 4, ("joy", "joy", "joy", "fear"))).to_html()
+    table = page[page.index('<table class="summary"') :]
+    assert re.findall(r"<td>(\d) <small>(\d+)%</small>", table) == [("3", "75"), ("1", "25")]
+    assert "Talk time" not in table
+
+
+def test_notes_are_marked_counted_explained_and_weigh_as_the_summary_says(page: str) -> None:
+    turns = list(sample())
+    turns[0] = replace(turns[0], notes=(CROSSTALK,))
+    turns[2] = replace(turns[2], notes=(OTHER_LANGUAGE, "seen by a later version"), language="fr")
+    noted = analysis(replace(sample(), utterances=tuple(turns))).to_html()
+    rows = re.findall(r'<li class="turn.*?</li>', noted, re.S)
+    marks = [re.findall(r'<small class="mark">(.*?)</small>', row) for row in rows]
+    assert [i for i, own in enumerate(marks) if own] == [0, 2, 12]
+    assert marks[0] == ["crosstalk"]
+    assert marks[2] == ["fr not read", "seen by a later version"]
+    assert marks[12] == ["no words"]
+    texts = Page(noted).texts
+    assert f"1 of 14 turns with crosstalk: {NOTE_MEANINGS[CROSSTALK]}." in texts
+    assert f"1 of 14 turns without words: {NOTE_MEANINGS[NO_WORDS]}." in texts
+    assert f"1 of 14 turns in a language not read: {NOTE_MEANINGS[OTHER_LANGUAGE]}." in texts
+    assert "In the shares, crosstalk counts half: 1 turn." in texts
+    shares = [
+        f"{round(100 * each.share)}%"
+        for each in summarize(replace(sample(), utterances=tuple(turns))).emotions
+    ]
+    table = noted[noted.index('<table class="summary"') : noted.index("</table>")]
+    assert sorted(re.findall(r"<small>(.*?)</small>", table)) == sorted(shares)
+    assert "crosstalk" not in re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.S)
+
+
+def test_neighbours_of_one_emotion_have_a_row_that_only_the_script_shows() -> None:
+    page = analysis(long(150)).to_html()
+    rows = Page(page).of_class("run")
+    assert rows
+    assert all("hidden" in row for row in rows), "without the script the list is whole"
+    assert [int(row["data-count"]) for row in rows] == [
+        len(run.turns) for run in runs(long(150)) if len(run.turns) > 1
+    ]
+    for run in runs(long(150)):
+        row = re.search(
+            rf'<li class="run(?:(?!<li).)*</li>\s*<li class="turn[^>]*id="c1t{run.first + 1}"', page, re.S
+        )
+        assert bool(row) == (len(run.turns) > 1)
+        if row:
+            assert f"{clock(run.start)}{NONE}{clock(run.end)}" in row[0]
+            assert f"{run.emotion} <small>{round(100 * run.confidence)}%</small>" in row[0]
+            assert f"{len(run.turns)} turns" in row[0]
+
+
+def test_many_turns_are_folded_until_they_are_unfolded() -> None:
+    for count, folded in ((MANY_TURNS, False), (MANY_TURNS + 1, True)):
+        assert ("data-folded" in Page(analysis(long(count)).to_html()).of_class("turns")[0]) == folded
+
+
+def test_scores_of_very_many_turns_are_text_and_the_same_numbers() -> None:
+    page = analysis(long(PLAIN_SCORES + 1)).to_html()
+    assert "<table><tr>" not in page
+    block = page[page.index('id="c1t5"') : page.index('id="c1t6"')]
+    lines = re.search(r"<pre>(.*?)</pre>", block, re.S)[1].splitlines()
+    assert lines[0].split() == ["%", "together", *EXPERTS]
+    turn = long(5).utterances[4]
+    for line, label in zip(lines[1:], turn.scores, strict=False):
+        columns = (turn.scores, *(turn.experts[name] for name in EXPERTS))
+        assert line.split() == [label, *(str(round(100 * column[label])) for column in columns)]
+    assert lines[-1].split() == ["trust", *(str(round(100 * turn.gate[name])) for name in EXPERTS)]
+    assert len({len(line) for line in lines}) == 1
 
 
 def test_page_states_model_version_limits_and_notes() -> None:
@@ -263,47 +315,6 @@ def test_a_conversation_without_a_recording_has_a_note_and_the_others_their_play
 
 def test_a_long_recording_makes_a_page_of_reasonable_size() -> None:
     assert len(analysis(long(500)).to_html()) < 500 * 1700
-
-
-def test_turns_beyond_the_recording_stay_on_the_timeline() -> None:
-    late = judged(1, "joy", "Late.", 9.0, 30.0)
-    where = timeline(ConversationAnalysis("late", None, 10.0, (late, replace(late, id="2", start=30.0))))
-    assert all(float(span.x) + float(span.width) <= 100 for span in where.spans)
-    assert all(float(span.width) > 0 for span in where.spans)
-
-
-def test_ticks_are_few_and_round() -> None:
-    turn = judged(1, "joy", "Hm.", 0.0, 1.0)
-    for duration in (3.0, 58.0, 600.0, 7000.0, 90_000.0, 2_000_000.0):
-        ticks = timeline(ConversationAnalysis("x", None, duration, (turn,))).ticks
-        assert 2 <= len(ticks) <= 30
-        assert ticks[0] == ("0.00", "0:00")
-    assert [label for _, label in timeline(ConversationAnalysis("x", None, 58.0, (turn,))).ticks] == [
-        "0:00", "0:10", "0:20", "0:30", "0:40", "0:50",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("end", [1e8, 1e9, 1e15, 1e300, 1.7e308])
-def test_times_that_cannot_be_stay_bounded(end: float) -> None:
-    turns = tuple(replace(judged(1, "joy", "Hm.", 0.0, end), id=str(number)) for number in range(4))
-    conversation = ConversationAnalysis("x", None, None, turns)
-    where = timeline(conversation)
-    assert 1 <= len(where.ticks) <= 7
-    page = analysis(conversation).to_html()
-    assert len(page) < 60_000
-    assert not any(word in " ".join(Page(page).texts) for word in ("inf s", "nan ", "nan%"))
-
-
-def test_outline_keeps_peaks_and_stays_small() -> None:
-    loudness = [0.1] * 100_000
-    loudness[50_000] = 0.8
-    path = outline(loudness)
-    points = [tuple(map(float, point.split())) for point in path[1:-1].split("L")]
-    assert len(points) == 2 * OUTLINE_POINTS
-    assert min(y for _, y in points) == pytest.approx(0.02)
-    assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y in points)
-    assert outline([]) == outline([0.5]) == ""
-    assert "nan" not in outline([0.0, 0.0, 0.0])
 
 
 def test_the_length_is_the_one_of_the_table() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from analyses import analysis, doubtful, sample, text_only
+from analyses import analysis, doubtful, long, sample, text_only
 
-from mister_e.analysis.turns import FailedInput
+from mister_e.analysis.runs import runs
+from mister_e.analysis.turns import ConversationAnalysis, FailedInput
+from mister_e.conversation import CROSSTALK
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
@@ -36,6 +39,14 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+def many() -> ConversationAnalysis:
+    """A conversation of 300 turns with a word each: folded, and with bars that sum up turns."""
+    turns = [replace(turn, text=f"Word{i}, so what?") for i, turn in enumerate(long(300), start=1)]
+    turns[4] = replace(turns[4], notes=(CROSSTALK,))
+    turns[9] = replace(turns[9], notes=(CROSSTALK,), uncertain=True)
+    return replace(long(300), utterances=tuple(turns))
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Address of a page by its name."""
@@ -43,6 +54,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     pages = {
         "plain": analysis(sample()).to_html(),
         "doubtful": doubtful().to_html(),
+        "many": analysis(many()).to_html(),
         "heard": analysis(sample()).to_html(embed_audio=True),
         "several": analysis(
             sample(), odd, errors=(FailedInput("a" * 300, "too long a name; shorten it"),)
@@ -81,7 +93,7 @@ def pixels(picture: Path) -> np.ndarray:
     return red.astype(int) << 16 | green.astype(int) << 8 | blue
 
 
-@pytest.mark.parametrize("name", ["plain", "doubtful", "heard", "several"])
+@pytest.mark.parametrize("name", ["plain", "doubtful", "many", "heard", "several"])
 def test_opens_offline_without_complaints_or_requests(
     visit: Visit, reports: dict[str, str], name: str, tmp_path: Path
 ) -> None:
@@ -166,17 +178,17 @@ def test_scores_open_and_do_not_choose_the_turn(visit: Visit, reports: dict[str,
     assert page.locator("[aria-current]").count() == 0
 
 
-@pytest.mark.parametrize("name", ["heard", "several"])
+@pytest.mark.parametrize("name", ["heard", "several", "many"])
 def test_a_phone_does_not_scroll_sideways(
     visit: Visit, reports: dict[str, str], name: str, tmp_path: Path
 ) -> None:
     page = visit.page
     page.set_viewport_size(PHONE)
     page.goto(reports[name])
-    page.locator(".turn summary").first.click()
+    page.locator(".turn:not([hidden]) summary").first.click()
     page.screenshot(path=tmp_path / "phone.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert page.locator(".turn details table").first.bounding_box()["width"] <= PHONE["width"] - 40
+    assert page.locator(".turn details[open] table").first.bounding_box()["width"] <= PHONE["width"] - 40
 
 
 def test_dark_mode_changes_the_ground_and_the_words(
@@ -198,6 +210,126 @@ def test_dark_mode_changes_the_ground_and_the_words(
     assert len(np.unique(light)) > 100 < len(np.unique(dark))
     # bars of emotions keep their colour; the ground and the words do not
     assert np.mean(light != dark) > 0.8
+
+
+def shown(page: Page) -> list[int]:
+    """Numbers of the turns that are seen."""
+    ids = page.locator(".turn:not([hidden])").evaluate_all("turns => turns.map(turn => turn.id)")
+    return [int(name.removeprefix("c1t")) for name in ids]
+
+
+ALONE = [run.first + 1 for run in runs(many()) if len(run.turns) == 1]
+
+
+def test_many_turns_open_folded_and_unfold_by_click_by_key_and_all_at_once(
+    visit: Visit, reports: dict[str, str]
+) -> None:
+    page = visit.page
+    page.goto(reports["many"])
+    assert shown(page) == ALONE
+    rows = page.locator(".run button")
+    assert rows.count() == sum(len(run.turns) > 1 for run in runs(many()))
+    rows.first.click()
+    (first, *_) = [run for run in runs(many()) if len(run.turns) > 1]
+    own = [first.first + 1 + k for k in range(len(first.turns))]
+    assert shown(page) == sorted({*ALONE, *own})
+    assert rows.first.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Enter")
+    assert shown(page) == ALONE
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    assert shown(page) == sorted({*ALONE, *own})
+    fold = page.get_by_role("button", name="Fold neighbours of one emotion")
+    fold.click()
+    assert shown(page) == list(range(1, 301))
+    assert not rows.first.is_visible()
+    fold.click()
+    assert shown(page) == ALONE
+    assert visit.complaints == []
+
+
+def test_few_turns_open_whole_and_can_be_folded(visit: Visit, reports: dict[str, str]) -> None:
+    page = visit.page
+    page.goto(reports["plain"])
+    assert shown(page) == list(range(1, 15))
+    page.get_by_role("button", name="Fold neighbours of one emotion").click()
+    assert shown(page) == [run.first + 1 for run in runs(sample()) if len(run.turns) == 1]
+
+
+def test_words_emotions_and_marks_choose_turns_and_dim_the_other_bars(
+    visit: Visit, reports: dict[str, str]
+) -> None:
+    page = visit.page
+    page.goto(reports["many"])
+    search = page.get_by_role("searchbox")
+    search.fill("WORD29 so")
+    assert shown(page) == [29, *range(290, 300)]
+    assert page.get_by_role("status").inner_text() == "11 of 300 turns"
+    assert 0 < page.locator(".timeline a:not(.dim)").count() <= 2 * 11
+    search.fill("anger")
+    angry = [i for i, turn in enumerate(many(), start=1) if turn.emotion == "anger"]
+    assert shown(page) == angry
+    search.press("Escape")
+    assert shown(page) == ALONE
+    assert page.locator(".timeline a.dim").count() == 0
+    anger, fear, crosstalk = (
+        page.locator(".tools").get_by_role("button", name=name) for name in ("anger", "fear", "crosstalk 2")
+    )
+    anger.click()
+    assert shown(page) == angry
+    crosstalk.click()
+    assert shown(page) == [10]
+    anger.click()
+    assert shown(page) == [5, 10]
+    fear.focus()
+    page.keyboard.press("Space")
+    assert shown(page) == []
+    assert page.get_by_role("status").inner_text() == "0 of 300 turns"
+    assert visit.complaints == []
+
+
+def test_a_turn_that_is_asked_for_is_unfolded_or_ends_the_search(
+    visit: Visit, reports: dict[str, str]
+) -> None:
+    page = visit.page
+    page.goto(reports["many"])
+    hidden = next(run for run in runs(many()) if len(run.turns) > 1).first + 2
+    assert hidden not in shown(page)
+    page.goto(f"{reports['many']}#c1t{hidden}")
+    assert hidden in shown(page)
+    assert page.locator(f"#c1t{hidden}").get_attribute("aria-current") == "true"
+    page.get_by_role("searchbox").fill("word300")
+    assert shown(page) == [300]
+    page.locator(".timeline a").first.click()
+    assert 1 in shown(page)
+    assert page.get_by_role("searchbox").input_value() == ""
+    assert page.locator(".turn[aria-current]").get_attribute("id") == "c1t1"
+
+
+def test_bars_of_many_turns_are_wide_enough_to_see_on_a_phone(visit: Visit, reports: dict[str, str]) -> None:
+    page = visit.page
+    page.set_viewport_size(PHONE)
+    page.goto(reports["many"])
+    sizes = page.locator(".timeline a > rect").evaluate_all(
+        "bars => bars.map(bar => bar.getBoundingClientRect()).map(box => [box.width, box.height])"
+    )
+    assert min(width for width, _ in sizes) >= 1.3
+    assert min(height for _, height in sizes) >= 4
+    page.locator(".timeline a").nth(40).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.locator(".timeline [aria-current]").count() == 1
+    assert page.locator(".turn[aria-current]:not([hidden])").count() == 1
+
+
+def test_many_turns_read_without_javascript(browser: Browser, reports: dict[str, str]) -> None:
+    context = browser.new_context(java_script_enabled=False, offline=True, viewport=DESK)
+    page = context.new_page()
+    page.goto(reports["many"])
+    assert page.locator(".turn:visible").count() == 300
+    assert page.locator(".run:visible, .tools:visible").count() == 0
+    context.close()
 
 
 def test_reads_without_javascript(browser: Browser, reports: dict[str, str]) -> None:

@@ -42,7 +42,7 @@ def render(
     """
     labels = label_order(known_labels, conversations)
     style = asset(__name__, "page.css") + palette(labels)
-    script = asset(__name__, "page.js")
+    script = asset(__name__, "list.js") + asset(__name__, "page.js")
     policy = (
         f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}';"
         " media-src data:; base-uri 'none'; form-action 'none'"

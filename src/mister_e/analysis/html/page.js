@@ -1,6 +1,4 @@
 
-"use strict";
-
 // The page reads without this script: bars are links to turns. Here a turn is selected in timeline
 // and list at once, keys move between turns, and the recording, if embedded, plays the turn.
 for (const conversation of document.querySelectorAll(".conversation")) {
@@ -12,32 +10,40 @@ for (const conversation of document.querySelectorAll(".conversation")) {
   if (turns.length === 0) continue;
 
   const spans = turns.map((turn) => [Number(turn.dataset.start), Number(turn.dataset.end)]);
+  const numberOfTurn = new Map(turns.map((turn, number) => [turn, number]));
+  // A bar stands for a turn, or for several of which its link leads to the first.
+  const turnsOf = bars.map((bar, k) => bar.dataset.turns?.split(" ").map((number) => number - 1) ??
+    [turns.length === bars.length ? k : turns.findIndex((turn) => `#${turn.id}` === bar.getAttribute("href"))]);
+  const barOf = [];
+  turnsOf.forEach((numbers, k) => numbers.forEach((number) => (barOf[number] ??= bars[k])));
   const numberOf = (node) => {
     const bar = node.closest(".timeline a");
-    return bar ? bars.indexOf(bar) : turns.indexOf(node.closest(".turn"));
+    return bar ? turnsOf[bars.indexOf(bar)][0] : numberOfTurn.get(node.closest(".turn")) ?? -1;
   };
+  const list = makeList(conversation.querySelector(".turns"), turns, numberOfTurn, bars, turnsOf);
   let selected = -1;
   let stopAt = Infinity;
 
   const mark = (number, name, on) => {
-    for (const node of [turns[number], bars[number]]) {
+    for (const node of [turns[number], barOf[number]]) {
       if (name === "hot") node.classList.toggle("hot", on);
       else if (on) node.setAttribute("aria-current", "true");
       else node.removeAttribute("aria-current");
     }
+    list.rowOf(number)?.classList.toggle(name, on);
   };
 
   const select = (number) => {
     if (number === selected) return;
     if (selected >= 0) {
       mark(selected, "current", false);
-      bars[selected].tabIndex = -1;
+      barOf[selected].tabIndex = -1;
     }
     bars[0].tabIndex = -1;
     selected = number;
     mark(number, "current", true);
-    bars[number].tabIndex = 0;
-    const bar = bars[number].querySelector("rect");
+    barOf[number].tabIndex = 0;
+    const bar = barOf[number].querySelector("rect");
     for (const side of ["x", "width"]) cursor.setAttribute(side, bar.getAttribute(side));
   };
 
@@ -89,12 +95,16 @@ for (const conversation of document.querySelectorAll(".conversation")) {
     event.preventDefault();
     select(number);
     play(number);
-    if (event.target.closest(".timeline")) turns[number].scrollIntoView({ block: "nearest" });
+    if (event.target.closest(".timeline")) {
+      list.reveal(number);
+      turns[number].scrollIntoView({ block: "nearest" });
+    }
   });
 
   conversation.addEventListener("keydown", (event) => {
     const inTimeline = event.target.closest(".timeline a");
-    const links = inTimeline ? bars : turns.map((turn) => turn.querySelector(".at"));
+    if (!inTimeline && !event.target.closest(".turn > .at, .run > button")) return;
+    const links = inTimeline ? bars : list.links();
     const here = links.indexOf(event.target);
     if (here < 0) return;
     const next = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -115,6 +125,14 @@ for (const conversation of document.querySelectorAll(".conversation")) {
     });
   }
 
-  const asked = turns.findIndex((turn) => `#${turn.id}` === location.hash);
-  if (asked >= 0) select(asked);
+  // A link into the page may lead to a turn that is folded.
+  const follows = () => {
+    const number = turns.findIndex((turn) => `#${turn.id}` === location.hash);
+    if (number < 0) return;
+    select(number);
+    list.reveal(number);
+    turns[number].scrollIntoView({ block: "nearest" });
+  };
+  addEventListener("hashchange", follows);
+  follows();
 }

@@ -1,17 +1,28 @@
-"""Geometry of the timeline: bars of turns, ticks of the clock, outline of the waveform."""
+"""Geometry of the timeline: strip of emotions, bars of turns, ticks of the clock, outline of the waveform."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import TypeVar
 
+from mister_e.analysis.strip import Cell, cells, layout
 from mister_e.analysis.turns import ConversationAnalysis
 from mister_e.analysis.wording import LONGEST_CLOCK, clock
 
+T = TypeVar("T")
+
 #: Most points of a waveform's outline: more than a screen can show adds only bytes.
 OUTLINE_POINTS = 800
+
+#: Bars stand for single turns up to this many, which are 1 px wide on average on a phone.
+MOST_BARS = 200
+#: Pieces into which a conversation of more turns is divided: each is 1.5 px wide on a phone, 5 px on a desk.
+PIECES = 180
+#: Height of a bar in px, and the least that is seen.
+BAR_HEIGHT, _MIN_BAR_HEIGHT = 15, 4
 
 # Ticks whose labels stand apart on the screen of a phone, and steps between them (s, or turns) that people
 # count in.
@@ -41,34 +52,94 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A stretch of the strip.
+
+    :param emotion: the one that lasts longest in it.
+    """
+
+    emotion: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar in the lane of its emotion.
+
+    :param turns: positions of the turns that it stands for, from 0.
+    :param height: in px, at most `BAR_HEIGHT`: how much of its stretch they fill.
+    """
+
+    emotion: str
+    turns: tuple[int, ...]
+    span: Span
+    height: int
+
+
+@dataclass(frozen=True)
 class Timeline:
     """Geometry of one conversation's timeline.
 
     :param timed: True along the recording's seconds, False along the numbers of the turns.
-    :param spans: one stretch a turn.
+    :param strip: the whole conversation, without its silences.
+    :param bars: from left to right, one a turn; of many turns, one an emotion and piece.
+    :param summed: whether bars stand for pieces.
     :param ticks: position in percent and what to write there.
     :param outline: path of the waveform inside a unit square; empty without a recording.
     """
 
     timed: bool
-    spans: tuple[Span, ...]
+    strip: tuple[Piece, ...]
+    bars: tuple[Bar, ...]
+    summed: bool
     ticks: tuple[tuple[str, str], ...]
     outline: str
 
 
 def timeline(conversation: ConversationAnalysis) -> Timeline:
     """Lay out a conversation: along time if every turn has times, else turn by turn."""
-    turns = conversation.utterances
-    times = [(turn.start, turn.end) for turn in turns if turn.start is not None and turn.end is not None]
-    length = max([conversation.duration or 0.0, *(end for _, end in times)])
-    if len(times) == len(turns) and length > 0:
-        spans = tuple(_span(start / length, end / length) for start, end in times)
-        ticks = [(second, clock(second)) for second in _marks(length)]
-        return Timeline(True, spans, _place(ticks, length), outline(conversation.waveform))
-    count = len(turns)
-    spans = tuple(_span(i / count, (i + 0.9) / count) for i in range(count))
-    numbers = [(mark - 0.5, str(mark)) for mark in _marks(count) if mark]
-    return Timeline(False, spans, _place(numbers, count), "")
+    place = layout(conversation)
+    summed = len(conversation) > MOST_BARS
+    if summed:
+        pieces = cells(conversation, place.spans, PIECES)
+        strip = tuple(_strip(pieces))
+        bars = tuple(sorted(_bars(pieces), key=lambda bar: float(bar.span.x)))
+    else:
+        gap = 1.0 if place.timed else 0.9
+        spans = [_span(first, first + gap * (last - first)) for first, last in place.spans]
+        strip = tuple(Piece(turn.emotion, span) for turn, span in zip(conversation, spans, strict=True))
+        bars = tuple(Bar(piece.emotion, (i,), piece.span, BAR_HEIGHT) for i, piece in enumerate(strip))
+    if place.timed:
+        ticks = [(float(second), clock(second)) for second in _marks(place.length)]
+    else:
+        ticks = [(mark - 0.5, str(mark)) for mark in _marks(place.length) if mark]
+    wave = outline(conversation.waveform) if place.timed else ""
+    return Timeline(place.timed, strip, bars, summed, _place(ticks, place.length), wave)
+
+
+def _strip(pieces: Sequence[Cell]) -> Iterator[Piece]:
+    """Yield stretches of one emotion."""
+    for emotion, first, last in _stretches([piece.emotion for piece in pieces]):
+        if emotion is not None:
+            yield Piece(emotion, _span(first / len(pieces), last / len(pieces)))
+
+
+def _bars(pieces: Sequence[Cell]) -> Iterator[Bar]:
+    """Yield bars of each emotion; neighbouring pieces of the same turns are one bar."""
+    count = len(pieces)
+    for emotion in dict.fromkeys(emotion for piece in pieces for emotion in piece.share):
+        for turns, first, last in _stretches([tuple(piece.turns.get(emotion, ())) for piece in pieces]):
+            if turns:
+                fill = sum(piece.share[emotion] for piece in pieces[first:last]) / (last - first)
+                height = max(_MIN_BAR_HEIGHT, round(BAR_HEIGHT * min(fill, 1.0)))
+                yield Bar(emotion, turns, _span(first / count, last / count), height)
+
+
+def _stretches(values: Sequence[T]) -> Iterator[tuple[T, int, int]]:
+    """Yield each run of equal values: the value, its first position and the one after its last."""
+    for value, group in groupby(range(len(values)), key=values.__getitem__):
+        positions = list(group)
+        yield value, positions[0], positions[-1] + 1
 
 
 def outline(loudness: Sequence[float]) -> str:

@@ -1,51 +1,44 @@
-"""What the page shows of an analysis: names, rounded numbers and fractions, ready for its templates."""
+"""What the page shows of a conversation, ready for its templates."""
 
 from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from mister_e.analysis.html.timeline import Span, Timeline, timeline
-from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
-from mister_e.analysis.wording import LONGEST_CLOCK, MARK, clock, explain_uncertainty
+from mister_e.analysis.html.rows import (
+    UNCERTAIN,
+    WORDS_UNCERTAIN,
+    Row,
+    Turn,
+    marks_of,
+    percent,
+    run_row,
+    turn_row,
+)
+from mister_e.analysis.html.timeline import Bar, Timeline, timeline
+from mister_e.analysis.runs import MANY_TURNS, runs
+from mister_e.analysis.summary import Summary, summarize
+from mister_e.analysis.turns import ConversationAnalysis
+from mister_e.analysis.wording import MARK, NOTE_MEANINGS, WORDS_MARK, clock, explain_uncertainty
+from mister_e.conversation import CROSSTALK, NO_WORDS, OTHER_LANGUAGE, TURN_NOTES
 from mister_e.errors import InputError
-from mister_e.experts import EXPERTS
 
-Percents = tuple[int | None, ...]
+#: A page of more turns shows their scores as plain text: 45 cells a turn would take seconds to open.
+PLAIN_SCORES = 1000
 
-
-@dataclass(frozen=True)
-class Turn:
-    """One row of the list.
-
-    :param label: position of its emotion among the page's labels.
-    :param time: its time, or its number where there are no times.
-    :param seconds: its start and end for the player; None without times.
-    :param gate: the experts' weights in percent, in the order of `EXPERTS`.
-    :param scores: per label its name and percents: all together, then each expert; None = no expert.
-    :param highest: per column of `scores` the highest percent.
-    """
-
-    number: int
-    label: int
-    emotion: str
-    confidence: int
-    uncertain: bool
-    time: str
-    length: str
-    seconds: tuple[str, str] | None
-    text: str | None
-    text_uncertain: bool
-    trusted: str | None
-    gate: tuple[int, ...]
-    scores: tuple[tuple[str, Percents], ...]
-    highest: Percents
-    missing: tuple[str, ...]
-    span: Span
+_MARK_ORDER = (UNCERTAIN, WORDS_UNCERTAIN, *TURN_NOTES)
+_MARKED = {
+    UNCERTAIN: "uncertain",
+    WORDS_UNCERTAIN: "with uncertain words",
+    CROSSTALK: "with crosstalk",
+    NO_WORDS: "without words",
+    OTHER_LANGUAGE: "in a language not read",
+}
 
 
 @dataclass(frozen=True)
@@ -54,16 +47,14 @@ class EmotionSummary:
 
     :param label: its position among the page's labels.
     :param turns: how many turns have it.
-    :param percent: of all turns.
-    :param talk_percent: of the seconds of all turns; None without times.
-    :param talk_time: those seconds as a clock shows them; None without times.
+    :param percent: of talk time, or of all turns without times; see `mister_e.analysis.summary`.
+    :param talk_time: the seconds of its turns as a clock shows them; None without times.
     """
 
     label: int
     emotion: str
     turns: int
     percent: int
-    talk_percent: int | None
     talk_time: str | None
 
 
@@ -71,7 +62,11 @@ class EmotionSummary:
 class View:
     """One conversation as the page shows it.
 
-    :param uncertainty: how many turns are uncertain and what that means; None where none is.
+    :param rows: its turns, each after the run that it is the first of.
+    :param folded: whether runs are folded when the page opens.
+    :param marks: what its turns are marked by, and how many of them.
+    :param explanations: what the marks mean.
+    :param crosstalk: how many turns count less in the summary; 0 if none.
     """
 
     number: int
@@ -80,8 +75,14 @@ class View:
     notes: tuple[str, ...]
     timeline: Timeline
     emotions: tuple[EmotionSummary, ...]
+    timed: bool
     turns: tuple[Turn, ...]
-    uncertainty: str | None
+    runs: Mapping[int, Row]
+    folded: bool
+    plain_scores: bool
+    marks: tuple[tuple[str, int], ...]
+    explanations: tuple[str, ...]
+    crosstalk: int
     audio: str | None
 
     @property
@@ -93,6 +94,28 @@ class View:
     def lanes(self) -> dict[int, int]:
         """The row of the timeline in which each label that occurs is drawn."""
         return {emotion.label: lane for lane, emotion in enumerate(self.emotions)}
+
+    @property
+    def label_of(self) -> dict[str, int]:
+        """Position of each emotion that occurs among the page's labels."""
+        return {emotion.emotion: emotion.label for emotion in self.emotions}
+
+    def unsure(self, bar: Bar) -> bool:
+        """Whether all turns that a bar stands for are uncertain."""
+        return all(self.turns[position].uncertain for position in bar.turns)
+
+    def told(self, bar: Bar) -> str:
+        """What a bar says of its turns."""
+        turn, count = self.turns[bar.turns[0]], len(bar.turns)
+        if count > 1:
+            return f"{turn.time} {turn.emotion}, {count} turns"
+        return ", ".join(
+            [
+                f"{turn.time} {turn.emotion} {turn.confidence}%",
+                *(["uncertain"] if turn.uncertain else []),
+                *turn.notes,
+            ]
+        )
 
 
 def label_order(labels: Sequence[str], conversations: Sequence[ConversationAnalysis]) -> tuple[str, ...]:
@@ -124,89 +147,62 @@ def view(
     :param uncertain_below: the confidence, 0 to 1, below which turns are uncertain; None = unknown.
     :param embed_audio: read the recording for the player.
     """
-    geometry = timeline(conversation)
     audio = _audio(conversation) if embed_audio else None
     no_player = (_no_player(conversation),) if embed_audio and audio is None else ()
-    turns = tuple(
-        _turn(turn, i, span, labels)
-        for i, (turn, span) in enumerate(zip(conversation, geometry.spans, strict=True), start=1)
-    )
+    counts = Counter(mark for turn in conversation for mark in marks_of(turn))
+    marks = [*(mark for mark in _MARK_ORDER if mark in counts), *sorted({*counts} - {*_MARK_ORDER})]
+    summary = summarize(conversation)
+    geometry = timeline(conversation)
     return View(
-        number,
-        conversation.id,
-        _metadata(conversation),
-        (*conversation.notes, *no_player),
-        geometry,
-        _emotions(conversation, labels, timed=geometry.timed),
-        turns,
-        _uncertainty(conversation, uncertain_below),
-        audio,
-    )
-
-
-def _turn(turn: TurnAnalysis, number: int, span: Span, labels: tuple[str, ...]) -> Turn:
-    columns = (turn.scores, *(turn.experts.get(name) for name in EXPERTS))
-    names = tuple(dict.fromkeys([*turn.scores, turn.emotion]))
-    scores = tuple((name, tuple(_percent_of(column, name) for column in columns)) for name in names)
-    timed = turn.start is not None and turn.end is not None
-    return Turn(
         number=number,
-        label=labels.index(turn.emotion),
-        emotion=turn.emotion,
-        confidence=_percent(turn.confidence),
-        uncertain=turn.uncertain,
-        time=f"#{number}" if turn.start is None else clock(turn.start),
-        length=f"{_length(turn):.1f} s" if timed else "",
-        seconds=(_player(turn.start), _player(turn.end)) if timed else None,
-        text=turn.text,
-        text_uncertain=turn.text_uncertain,
-        trusted=turn.trusted,
-        gate=tuple(_percent(turn.gate[name]) for name in EXPERTS),
-        scores=scores,
-        highest=tuple(
-            max((row[i] or 0 for _, row in scores), default=0) if column else None
-            for i, column in enumerate(columns)
+        title=conversation.id,
+        metadata=_metadata(conversation),
+        notes=(*conversation.notes, *no_player),
+        timeline=geometry,
+        emotions=_emotions(summary, labels),
+        timed=summary.timed,
+        turns=tuple(turn_row(turn, i, labels, marks) for i, turn in enumerate(conversation, start=1)),
+        runs={run.first + 1: run_row(run, labels) for run in runs(conversation) if len(run.turns) > 1},
+        folded=len(conversation) > MANY_TURNS,
+        plain_scores=len(conversation) > PLAIN_SCORES,
+        marks=tuple((mark, counts[mark]) for mark in marks),
+        explanations=tuple(
+            _explain(mark, counts[mark], conversation, uncertain_below, summed=geometry.summed)
+            for mark in marks
+            if mark in _MARK_ORDER
         ),
-        missing=turn.missing,
-        span=span,
+        crosstalk=summary.notes.get(CROSSTALK, 0),
+        audio=audio,
     )
 
 
-def _player(seconds: float | None) -> str:
-    """Seconds for the player."""
-    assert seconds is not None
-    return f"{min(seconds, LONGEST_CLOCK):.2f}"
+def _explain(
+    mark: str, count: int, conversation: ConversationAnalysis, limit: float | None, *, summed: bool
+) -> str:
+    """Say how many turns have a mark, and what it means."""
+    told = f"{count:,} of {len(conversation):,} turns {_MARKED[mark]}"
+    if mark == UNCERTAIN:
+        how = f"marked {MARK} here and {'pale' if summed else 'dashed'} on the timeline"
+        return f"{told}, {how}: {explain_uncertainty(limit)}."
+    if mark == WORDS_UNCERTAIN:
+        return f"{told}, marked {WORDS_MARK}: recognised, and not read by the model."
+    return f"{told}: {NOTE_MEANINGS[mark]}."
 
 
-def _uncertainty(conversation: ConversationAnalysis, limit: float | None) -> str | None:
-    count = sum(turn.uncertain for turn in conversation)
-    if not count:
-        return None
-    how = f"marked {MARK} here and dashed on the timeline"
-    return f"{count:,} of {len(conversation):,} turns uncertain, {how}: {explain_uncertainty(limit)}."
-
-
-def _emotions(
-    conversation: ConversationAnalysis, labels: tuple[str, ...], *, timed: bool
-) -> tuple[EmotionSummary, ...]:
+def _emotions(summary: Summary, labels: tuple[str, ...]) -> tuple[EmotionSummary, ...]:
     """Return the emotions that occur, in the order of the labels."""
-    total_seconds = sum(map(_length, conversation))
-    emotions = []
-    for label, emotion in enumerate(labels):
-        own = [turn for turn in conversation if turn.emotion == emotion]
-        if own:
-            talk = sum(map(_length, own)) if timed else None
-            emotions.append(
-                EmotionSummary(
-                    label,
-                    emotion,
-                    len(own),
-                    _percent(len(own) / len(conversation)),
-                    None if talk is None else _percent(talk / total_seconds if total_seconds else 0.0),
-                    None if talk is None else clock(talk),
-                )
-            )
-    return tuple(emotions)
+    shares = {each.emotion: each for each in summary.emotions}
+    return tuple(
+        EmotionSummary(
+            label,
+            emotion,
+            shares[emotion].turns,
+            percent(shares[emotion].share),
+            None if shares[emotion].seconds is None else clock(shares[emotion].seconds or 0.0),
+        )
+        for label, emotion in enumerate(labels)
+        if emotion in shares
+    )
 
 
 def _metadata(conversation: ConversationAnalysis) -> tuple[str, ...]:
@@ -237,18 +233,3 @@ def _no_player(conversation: ConversationAnalysis) -> str:
     if conversation.source is None:
         return "No player: no recording of this conversation is known."
     return f"No player: {PurePath(conversation.source).name} is not a recording that could be read."
-
-
-def _length(turn: TurnAnalysis) -> float:
-    """Seconds of a turn, at most so many that their sum is finite."""
-    if turn.start is None or turn.end is None:
-        return 0.0
-    return min(turn.end - turn.start, LONGEST_CLOCK)
-
-
-def _percent(fraction: float) -> int:
-    return round(100 * fraction)
-
-
-def _percent_of(scores: Mapping[str, float] | None, name: str) -> int | None:
-    return None if scores is None else _percent(scores.get(name, 0.0))
