@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from mister_e.conversation import CROSSTALK, NO_WORDS
 from mister_e.encoders.conversations import StoredConversation
 from mister_e.inference.batch import pad
-from mister_e.inference.calibration import Calibration, fit_calibration, fit_temperature, temperatures
+from mister_e.inference.calibration import (
+    Calibration,
+    fit_calibration,
+    fit_notes,
+    fit_temperature,
+    temperatures,
+)
 from mister_e.inference.predictions import Predictions
 
 
@@ -96,3 +103,37 @@ def test_where_it_is_not_known_what_was_shown_nothing_is_divided():
         predicted=np.ones(2, bool),
     )
     np.testing.assert_array_equal(temperatures(Calibration(text=2.0), predictions), np.ones((2, 1)))
+
+
+def test_notes_decide_the_temperature_of_what_was_heard():
+    calibration = Calibration(both=2.0, speech=3.0, text=4.0, wordless=5.0, crosstalk=1.5)
+    shown = [(True, True), (True, True), (False, True), (False, True), (False, True), (True, False)]
+    notes = [(), (CROSSTALK,), (), (NO_WORDS,), (NO_WORDS, CROSSTALK), (CROSSTALK, NO_WORDS)]
+    rows = replace(predictions(1.0, (True, True), turns=6), shown=np.array(shown))
+    assert temperatures(calibration, rows, notes)[:, 0].tolist() == [2.0, 3.0, 3.0, 5.0, 7.5, 4.0]
+    assert temperatures(calibration, rows)[:, 0].tolist() == [2.0, 2.0, 3.0, 3.0, 3.0, 4.0]
+
+
+def test_a_model_that_knows_no_turns_without_words_takes_them_as_turns_with_sound_alone():
+    rows = predictions(1.0, (False, True), turns=2)
+    assert temperatures(Calibration(speech=3.0), rows, [(NO_WORDS,), ()])[:, 0].tolist() == [3.0, 3.0]
+
+
+def test_notes_are_fitted_without_touching_other_temperatures():
+    before = Calibration(both=2.0, speech=3.0, text=0.5, uncertain_below=0.3)
+    wordless, mixed = predictions(4.0, (False, True)), predictions(3.0, (True, True), seed=1)
+    found = fit_notes(before, wordless=[wordless], crosstalk=[mixed])
+    assert found.wordless == pytest.approx(4.0, rel=0.1)
+    assert found.both * found.crosstalk == pytest.approx(3.0, rel=0.1)
+    assert found.model_copy(update={"wordless": None, "crosstalk": 1.0}) == before
+    assert fit_notes(before) == before
+    unlabelled = predictions(4.0, (False, True), labelled=False)
+    assert fit_notes(before, wordless=[unlabelled], crosstalk=[unlabelled]) == before
+
+
+def test_sets_of_turns_without_words_count_the_same_whatever_their_size():
+    few, many = predictions(4.0, (False, True), turns=1500), predictions(1.0, (False, True), 6000, seed=1)
+    found = fit_notes(Calibration(), wordless=[few, many]).wordless
+    both = few, few, many, many
+    assert found == fit_notes(Calibration(), wordless=both).wordless
+    assert found > fit_temperature(torch.from_numpy(many.logits), torch.from_numpy(many.labels)) * 1.2

@@ -45,3 +45,25 @@ def test_the_last_word_may_end_one():
     assert not ends_sentence("etc.", "and")
     assert not ends_sentence("done,")
     assert not ends_sentence("")
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "expected"),
+    [
+        ("Oh! No! That is my cat. Where?", 3, ["Oh! No! That is my cat. Where?"]),
+        ("Oh! That is my cat. Where is it?", 3, ["Oh! That is my cat.", "Where is it?"]),
+        ("That is my cat. Oh! Where is it?", 3, ["That is my cat.", "Oh! Where is it?"]),
+        ("Oh! No!", 3, ["Oh! No!"]),
+        ("", 3, []),
+    ],
+)
+def test_short_sentences_stay_with_a_neighbour(text: str, least: int, expected: list[str]):
+    words = text.split()
+    assert [" ".join(words[place] for place in own) for own in sentences(words, least)] == expected
+
+
+@given(st.lists(st.sampled_from(["No!", "and", "so.", "Yes"])), st.integers(1, 5))
+def test_no_sentence_is_shorter_than_asked_for_where_there_are_enough_words(words: list[str], least: int):
+    found = sentences(words, least)
+    assert [place for own in found for place in own] == list(range(len(words)))
+    assert all(len(own) >= min(least, len(words)) for own in found)

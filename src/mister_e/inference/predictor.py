@@ -126,9 +126,8 @@ class Predictor:
         )
         predictions = predict(self.model.mixture, embedded, mode=mode, progress=progress)
         turns = tuple(turn.utterance for _, own in conversations for turn in own)
-        return TurnPredictions(
-            turns, predictions, temperatures(self.model.calibration, predictions), tuple(notes)
-        )
+        chosen = temperatures(self.model.calibration, predictions, [turn.notes for turn in turns])
+        return TurnPredictions(turns, predictions, chosen, tuple(notes))
 
 
 def _mask_modality(turn: Utterance, mode: Mode) -> Utterance:

@@ -43,15 +43,19 @@ def ends_sentence(word: str, following: str | None = None) -> bool:
     return not (following and following[:1].islower())
 
 
-def sentences(words: Sequence[str]) -> list[range]:
+def sentences(words: Sequence[str], min_words: int = 1) -> list[range]:
     """Divide words into sentences.
 
     :param words: W of them, each with its punctuation.
+    :param min_words: shorter sentences stay with the one after them, or the last with the one before it.
     :return: the places of the words of each, in order; W = 0 gives none.
     """
-    ends = [
-        place + 1
-        for place, word in enumerate(words)
-        if place + 1 == len(words) or ends_sentence(word, words[place + 1])
-    ]
+    begins, ends = [0], []
+    for place, word in enumerate(words):
+        last = place + 1 == len(words)
+        if last or (place + 1 - begins[-1] >= min_words and ends_sentence(word, words[place + 1])):
+            ends.append(place + 1)
+            begins.append(place + 1)
+    if len(ends) > 1 and ends[-1] - ends[-2] < min_words:
+        del ends[-2]
     return [range(first, last) for first, last in zip([0, *ends], ends, strict=False)]
