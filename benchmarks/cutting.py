@@ -51,8 +51,9 @@ from mister_e.inputs import Sound
 from mister_e.labels import MELD_EMOTIONS
 from mister_e.metrics.reliability import BINS
 from mister_e.pipeline import Pipeline
-from mister_e.transcription.asr import Recognised, WhisperRecogniser
+from mister_e.transcription.asr import Recognised
 from mister_e.transcription.transcripts import read_transcript
+from mister_e.transcription.whisper import WhisperRecogniser
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "conversation.flac"
 WAYS = ("pauses", "sentences", "voices", "true")
