@@ -25,7 +25,7 @@ def test_bars_of_many_turns_sum_up_pieces_and_lead_to_every_turn() -> None:
     assert {position for bar in many.bars for position in bar.turns} == set(range(MOST_BARS + 400))
     turns = long(MOST_BARS + 400).utterances
     assert all(turns[position].emotion == bar.emotion for bar in many.bars for position in bar.turns)
-    assert all(4 <= bar.height <= BAR_HEIGHT for bar in many.bars)
+    assert all(3 <= bar.height <= BAR_HEIGHT for bar in many.bars)
     assert all(float(bar.span.width) >= 100 / PIECES - 0.01 for bar in many.bars)
     assert len(timeline(long(4000)).bars) <= 7 * PIECES
     assert len(many.strip) <= PIECES
@@ -78,3 +78,13 @@ def test_outline_keeps_peaks_and_stays_small() -> None:
     assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y in points)
     assert outline([]) == outline([0.5]) == ""
     assert "nan" not in outline([0.0, 0.0, 0.0])
+
+
+def test_the_more_of_a_piece_an_emotion_fills_the_higher_its_bar() -> None:
+    turns = [judged(i, "joy", "Yes.", 10.0 * i, 10.0 * i + (1.0 if i % 2 else 9.0)) for i in range(PIECES)]
+    turns += [judged(i, "fear", "No.", 0.0, 1.0) for i in range(MOST_BARS)]
+    bars = timeline(ConversationAnalysis("x", None, 10.0 * PIECES, tuple(turns))).bars
+    heights = [bar.height for bar in bars if bar.emotion == "joy"]
+    assert len(heights) == PIECES
+    assert {*heights[::2]} == {14}
+    assert {*heights[1::2]} == {5}

@@ -22,7 +22,7 @@ MOST_BARS = 200
 #: Pieces into which a conversation of more turns is divided: each is 1.5 px wide on a phone, 5 px on a desk.
 PIECES = 180
 #: Height of a bar in px, and the least that is seen.
-BAR_HEIGHT, _MIN_BAR_HEIGHT = 15, 4
+BAR_HEIGHT, _MIN_BAR_HEIGHT = 15, 3
 
 # Ticks whose labels stand apart on the screen of a phone, and steps between them (s, or turns) that people
 # count in.
@@ -67,7 +67,7 @@ class Bar:
     """A bar in the lane of its emotion.
 
     :param turns: positions of the turns that it stands for, from 0.
-    :param height: in px, at most `BAR_HEIGHT`: how much of its stretch they fill.
+    :param height: in px, at most `BAR_HEIGHT`: the more, the more of their stretch they fill.
     """
 
     emotion: str
@@ -131,7 +131,8 @@ def _bars(pieces: Sequence[Cell]) -> Iterator[Bar]:
         for turns, first, last in _stretches([tuple(piece.turns.get(emotion, ())) for piece in pieces]):
             if turns:
                 fill = sum(piece.share[emotion] for piece in pieces[first:last]) / (last - first)
-                height = max(_MIN_BAR_HEIGHT, round(BAR_HEIGHT * min(fill, 1.0)))
+                # the root keeps apart what fills little, as in pieces of a minute most emotions do
+                height = max(_MIN_BAR_HEIGHT, round(BAR_HEIGHT * math.sqrt(min(fill, 1.0))))
                 yield Bar(emotion, turns, _span(first / count, last / count), height)
 
 
