@@ -8,6 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from mister_e.errors import InputError
 from mister_e.files import sha256
+from mister_e.inference.calibration import Calibration
+from mister_e.inference.export import recalibrate
 from mister_e.inference.model_config import read_config
 from mister_e.inference.model_folder import ModelFolder
 from mister_e.pretrained import bundled, model_folder
@@ -221,3 +223,31 @@ def test_an_encoder_of_other_weights_is_refused(copy):
     resigned(copy, "speech/model.safetensors")
     with pytest.raises(InputError, match=r"speech encoder whisper .* trained on embeddings by mini"):
         ModelFolder.load(copy)
+
+
+def test_another_calibration_leaves_the_model_itself_alone(copy):
+    before = read_config(copy)
+    calibration = before.calibration.model_copy(update={"wordless": 1.25, "crosstalk": 1.5})
+    after = recalibrate(copy, calibration)
+    assert after == read_config(copy)
+    assert after.calibration == calibration
+    assert after.model_copy(update={"calibration": before.calibration}) == before
+    assert after.fingerprint == before.fingerprint
+    card = (copy / "README.md").read_text()
+    assert "in which no words were found, such as laughter: 1.25." in card
+    assert "it is multiplied by 1.5." in card
+    assert "\n\n\n" not in card.partition("## Calibration")[2]
+
+
+def test_a_calibration_needs_a_model_folder(tmp_path):
+    with pytest.raises(InputError, match=r"config\.json"):
+        recalibrate(tmp_path, Calibration())
+
+
+def test_a_folder_without_a_calibration_of_its_own_for_turns_without_words_opens(copy):
+    config = json.loads((copy / "config.json").read_text())
+    for name in ("wordless", "crosstalk"):
+        config["calibration"].pop(name, None)
+    (copy / "config.json").write_text(json.dumps(config))
+    calibration = read_config(copy).calibration
+    assert (calibration.wordless, calibration.crosstalk) == (None, 1.0)

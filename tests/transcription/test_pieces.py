@@ -39,22 +39,31 @@ def texts(pieces: list[Piece]) -> list[str]:
 
 
 def test_a_stretch_is_cut_where_sentences_end():
-    words = said("I am so tired. What is it that you want now? Go on.")
-    pieces = cut_stretch(stretch(5.2), words)
-    assert texts(pieces) == ["I am so tired.", "What is it that you want now?", "Go on."]
-    assert [piece.speech.start - 100 for piece in pieces] == pytest.approx([0, 1.6, 4.4], abs=0.15)
+    words = said("I am just so tired. What is it that you want? Go on and tell me.")
+    pieces = cut_stretch(stretch(6.4), words)
+    assert texts(pieces) == ["I am just so tired.", "What is it that you want?", "Go on and tell me."]
+    assert [piece.speech.start - 100 for piece in pieces] == pytest.approx([0, 2.0, 4.4], abs=0.15)
     # without a pause no sound is lost
-    assert sum(len(piece.speech.samples) for piece in pieces) == round(5.2 * SAMPLE_RATE)
+    assert sum(len(piece.speech.samples) for piece in pieces) == round(6.4 * SAMPLE_RATE)
     for piece, following in pairwise(pieces):
         assert piece.speech.end == pytest.approx(following.speech.start)
 
 
 def test_a_cut_lies_at_the_quietest_moment_between_the_words():
-    words = said("I am so tired. What is it that you want now?")
-    sound = stretch(5.0)
-    sound.samples[round(1.58 * SAMPLE_RATE) : round(1.63 * SAMPLE_RATE)] *= 0.01
+    words = said("I am just so tired. What is it that you want now?")
+    sound = stretch(5.4)
+    sound.samples[round(1.98 * SAMPLE_RATE) : round(2.03 * SAMPLE_RATE)] *= 0.01
     (first, _) = cut_stretch(sound, words)
-    assert 1.58 <= first.speech.end - 100 <= 1.63
+    assert 1.98 <= first.speech.end - 100 <= 2.03
+
+
+def test_a_short_sentence_stays_with_its_neighbour_unless_a_pause_or_a_voice_parts_them():
+    words = said("No way! What is it that you want now?")
+    assert texts(cut_stretch(stretch(3.6), words)) == ["No way! What is it that you want now?"]
+    parted = ["No way!", "What is it that you want now?"]
+    assert texts(cut_stretch(stretch(3.6), words, changes((0.78, 0.9), seconds=3.6))) == parted
+    later = [*words[:2], *(Word(w.text, w.start + 0.4, w.end + 0.4, 0.9) for w in words[2:])]
+    assert texts(cut_stretch(stretch(4.0, ((0.76, 1.2),)), later)) == parted
 
 
 def test_a_short_pause_parts_turns_and_its_middle_is_left_out():

@@ -13,6 +13,7 @@ from mister_e.encoders.voices.persistence import find_network, load_network
 from mister_e.errors import InputError
 from mister_e.experts import Modality
 from mister_e.inference.batch import needed_modalities
+from mister_e.inference.calibration import Calibration
 from mister_e.inference.model_config import (
     CARD,
     CONFIG,
@@ -79,6 +80,22 @@ def export(
         reason = error.strerror or str(error)
         raise InputError(f"{called}: cannot be written ({reason}); what was there is there still") from error
     return config
+
+
+def recalibrate(folder: str | Path, calibration: Calibration) -> ModelConfig:
+    """Give a model folder another calibration; its weights stay as they are.
+
+    :param folder: a model folder, whose `config.json` and card are written anew.
+    :param calibration: as `fit_calibration` and `fit_notes` of `mister_e.inference.calibration` make it.
+    :return: the model's configuration.
+    :raises InputError: it is no model folder, or cannot be written.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    try:
+        return write_config(folder, config.model_copy(update={"calibration": calibration}))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
 def _write(
