@@ -23,14 +23,16 @@ from mister_e.errors import InputError, describe
 from mister_e.experts import EXPERTS, MODALITIES
 from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predictor import Predictor, TurnPredictions
+from mister_e.inference.unread import unread_notes
 from mister_e.inputs import Input, Sound, as_sources, named_inputs
 from mister_e.labels import LabelSet
+from mister_e.pretrained.whisper import BUNDLED
 from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
-from mister_e.transcription.asr import Recogniser
+from mister_e.transcription.asr import Recogniser, for_recording
 from mister_e.transcription.segment import Turns, transcribe_turns
 from mister_e.transcription.transcripts import is_transcript, read_transcript
-from mister_e.transcription.whisper import WhisperRecogniser
+from mister_e.transcription.whisper import AUTO, whisper_recognisers
 from mister_e.version import __version__
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class Options(TypedDict, total=False):
     :param channels: `mix` takes the mean of all channels, `split` cuts each into turns by itself.
     :param track: sound track of the recording, the first is 1; None = the one flagged as default.
     :param asr: recognise the words; without, the speech expert predicts alone.
-    :param language: of the speech; Whisper as it is bundled knows `en`.
+    :param language: code of the language spoken; `auto` leaves it to the recogniser: Whisper as it is bundled
+        knows `en` alone, a multilingual one tells that of each turn.
     :param turns: where a recording is cut: at `pauses` of half a second; at the ends of `sentences` and short
         pauses besides; or where `voices` change too.
     :param strict: refuse a transcript for a turn that cannot be read, or lies beyond the recording; else
@@ -69,19 +72,26 @@ class Pipeline:
         model: ModelFolder,
         *,
         device: str = "cpu",
-        recogniser: Callable[[str], Recogniser] = WhisperRecogniser,
+        recogniser: str | Path | Callable[[str], Recogniser] = BUNDLED,
+        compute_type: str = "default",
     ) -> None:
         """Make ready for use.
 
         :param model: what predicts.
-        :param device: `cpu` or `cuda`, for the encoders and the mixture.
-        :param recogniser: makes what recognises words, of the code of a language, and raises `InputError`
-            where it does not know that. It is called when words of a language are first to be recognised.
+        :param device: `cpu` or `cuda`, for the encoders, the mixture and Whisper.
+        :param recogniser: a Whisper by its name, folder or Hub id, see `mister_e.pretrained.whisper`; or what
+            makes a recogniser of the code of a language, or of `auto`, and raises `InputError` where it does
+            not know that. It is called when words of a language are first to be recognised.
+        :param compute_type: of a Whisper, see `mister_e.transcription.whisper.load_whisper`.
         """
         self.model = model
         self.device = torch.device(device)
         self.predictor = Predictor(model, device=self.device)
-        self._make_recogniser = recogniser
+        self._make_recogniser = (
+            recogniser
+            if callable(recogniser)
+            else whisper_recognisers(recogniser, device=self.device.type, compute_type=compute_type)
+        )
         self._recognisers: dict[str, Recogniser] = {}
 
     @classmethod
@@ -90,16 +100,18 @@ class Pipeline:
         model: str | Path = "mini",
         *,
         device: str = "auto",
-        recogniser: Callable[[str], Recogniser] = WhisperRecogniser,
+        recogniser: str | Path | Callable[[str], Recogniser] = BUNDLED,
+        compute_type: str = "default",
         revision: str | None = None,
         token: str | None = None,
     ) -> Self:
         """Load a model.
 
         :param model: a bundled name, a model folder, or a Hugging Face Hub id.
-        :param device: `cpu`, `cuda` for the encoders and the mixture (recognition stays on the CPU),
-            or `auto`: the CPU, for the bundled models are too small to gain from a GPU.
-        :param recogniser: makes what recognises words, of the code of a language; see `__init__`.
+        :param device: `cpu`, `cuda`, or `auto`: the CPU, for the bundled models are too small to gain from a
+            GPU.
+        :param recogniser: a Whisper, or what makes a recogniser of the code of a language; see `__init__`.
+        :param compute_type: of a Whisper, see `mister_e.transcription.whisper.load_whisper`.
         :param revision: of a Hub model: a branch, tag or commit; None = the main branch.
         :param token: for the Hub; None = that of `hf auth login`.
         :raises InputError: there is no such model or device, or its folder is damaged.
@@ -111,7 +123,7 @@ class Pipeline:
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("device 'cuda': no usable GPU here; use auto or cpu")
         folder = ModelFolder.from_pretrained(model, revision=revision, token=token)
-        return cls(folder, device=device, recogniser=recogniser)
+        return cls(folder, device=device, recogniser=recogniser, compute_type=compute_type)
 
     @property
     def labels(self) -> LabelSet:
@@ -170,8 +182,11 @@ class Pipeline:
         :param progress: also told which input begins, as stage `mister_e.progress.INPUT`.
         :return: the result of each input as soon as it is done, by its name. Of several, one that cannot be
             analysed does not stop the rest: why comes in its place.
-        :raises InputError: the only input cannot be read.
+        :raises InputError: the only input cannot be read, or there is no such recogniser or language.
         """
+        if options.get("asr", True) and any(map(_is_recognised, inputs)):
+            # what is wrong with it is wrong for every input
+            self._recogniser(options.get("language", AUTO))
         for number, given in enumerate(inputs, start=1):
             progress(INPUT, number, len(inputs))
             result: ConversationAnalysis | FailedInput
@@ -206,7 +221,7 @@ class Pipeline:
         channels: Channels = "mix",
         track: int | None = None,
         asr: bool = True,
-        language: str = "en",
+        language: str = AUTO,
         turns: Turns = "pauses",
         strict: bool = False,
         progress: Progress = silent,
@@ -239,7 +254,7 @@ class Pipeline:
         waveform = Waveform()
         watched = waveform.watch(sound)
         if transcript is None:
-            recogniser = self._recogniser(language) if asr else None
+            recogniser = for_recording(self._recogniser(language)) if asr else None
             utterances = transcribe_turns(
                 watched, recogniser=recogniser, turns=turns, total=total, progress=progress
             )
@@ -280,22 +295,7 @@ class Pipeline:
         progress("emotions", 0, len(encoded))
         more: list[str] = []
         found = self.predictor.predict_encoded([(name, encoded)], more)
-        judged = found.predictions.predicted.tolist()
-        silent_turns = [turn for turn, there in zip(found.turns, judged, strict=True) if not there]
-        if silent_turns:
-            doubted = " (uncertain words are not read)" if any(t.text_uncertain for t in silent_turns) else ""
-            notes.append(
-                f"{len(silent_turns)} turns without words or sound were left out{doubted}:"
-                f" {_shortened([turn.id for turn in silent_turns])}"
-            )
-        present = (turn for turn, there in zip(found.turns, judged, strict=True) if there)
-        uncertain = [turn.id for turn in present if turn.text_uncertain and has_words(turn.text)]
-        if uncertain:
-            have = "has" if len(uncertain) == 1 else "have"
-            notes.append(
-                f"{len(uncertain)} of {sum(judged)} turns {have} words that were recognised uncertainly,"
-                f" are marked and were not read by the model: {_shortened(uncertain)}"
-            )
+        notes += unread_notes(found)
         notes += more
         progress("emotions", len(encoded), len(encoded))
         return self._named(found)
@@ -357,12 +357,13 @@ class Pipeline:
         )
 
 
+def _is_recognised(given: Input) -> bool:
+    """Whether the words of an input come from its sound, if it is a recording."""
+    if given.transcript is not None or isinstance(given.source, Conversation):
+        return False
+    return isinstance(given.source, Sound) or not is_transcript(Path(given.source))
+
+
 def _encoder_name(encoder: UtteranceEncoder | None) -> str | None:
     """What an encoder stands on, or its kind; None = the model has none."""
     return None if encoder is None else str(getattr(encoder.config, "base", encoder.kind))
-
-
-def _shortened(names: Sequence[str], most: int = 5) -> str:
-    """List names, not too many."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

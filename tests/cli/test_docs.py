@@ -26,7 +26,7 @@ def test_every_field_of_the_json_is_documented_and_no_other(run, chat, tmp_path)
     text = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\| (`.*?) \|", text.split("## JSON Lines")[0], flags=re.MULTILINE)
     documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
-    data = json.loads(run("analyze", chat, tmp_path / "missing.wav", "--format", "json").stdout)
+    data = json.loads(run("analyze", chat, tmp_path / "missing.wav", "--words", "--format", "json").stdout)
     turns = [turn for one in data["conversations"] for turn in one["utterances"]]
     assert documented == fields_of(data, data["model"], *data["conversations"], *turns, *data["errors"])
 

@@ -92,8 +92,8 @@ def test_a_conversation_keeps_what_was_recognised_uncertainly():
 def test_whisper_is_loaded_once_and_only_to_recognise(monkeypatch):
     loaded: list[object] = []
 
-    def load() -> object:
-        loaded.append(load_whisper())
+    def load(*model: str, **options: str) -> object:
+        loaded.append(load_whisper(*model, **options))
         return loaded[-1]
 
     monkeypatch.setattr("mister_e.transcription.whisper.recogniser.load_whisper", load)

@@ -52,7 +52,7 @@ def expand(
     transcript: Path | None = None,
     *,
     no_asr: bool = False,
-    language: str = "en",
+    language: str = "auto",
     strict: bool = False,
 ) -> Found:
     """Name every conversation to analyse, folders opened.
@@ -62,7 +62,8 @@ def expand(
     :param paths: files and folders.
     :param transcript: the transcript of the only recording, or None.
     :param no_asr: no words are used; transcripts have no place then.
-    :param language: of the speech; a transcript beside a recording may have it in its name.
+    :param language: of the speech; a transcript beside a recording may have it in its name. That of `auto`
+        is English, which the bundled models read.
     :param strict: a transcript beside a recording is used even if it cannot be read, and stops it.
     :raises InputError: nothing to analyse, or options that contradict each other or the inputs.
     """
@@ -182,7 +183,8 @@ def _fit(recording: Path, file: Path, language: str) -> tuple[int, int] | None:
 def _is_language(mark: str, language: str) -> bool:
     """Whether part of a name is a language's code, as `en`, `en-US`, or `eng` of ISO 639-2."""
     main = re.split("[-_]", mark, maxsplit=1)[0]
-    return main == language.lower() or (language == "en" and main in ("eng", "english"))
+    code = "en" if language == "auto" else language.lower()
+    return main == code or (code == "en" and main in ("eng", "english"))
 
 
 def _is_result(file: Path) -> bool:

@@ -81,6 +81,40 @@ EncoderName = Annotated[
         metavar="ENCODER", show_default=False, help="Folder of an encoder or its run, or a bundled model."
     ),
 ]
+#: `--asr`: what recognises words.
+AsrModel = Annotated[
+    str | None,
+    typer.Option(
+        "--asr",
+        metavar="MODEL",
+        show_default="tiny.en",
+        help="Recognises words: a Whisper by its name (tiny.en is bundled; base, small, large-v3, turbo, …),"
+        " a folder with one for CTranslate2, a Hub id, or none: the sound alone is used.",
+    ),
+]
+#: `--no-asr`: the former name of `--asr none`.
+NoAsr = Annotated[bool, typer.Option("--no-asr", help="The same as --asr none.")]
+#: `--language`: of the speech.
+SpokenLanguage = Annotated[
+    str,
+    typer.Option(
+        metavar="CODE",
+        help="Language spoken, such as en. auto: that of each turn, if the recogniser knows several.",
+    ),
+]
+#: `--compute-type`: of recognition.
+ComputeType = Annotated[
+    str,
+    typer.Option(
+        metavar="TYPE",
+        help="Numbers that words are recognised with: int8, int8_float16, float16, bfloat16, float32, …"
+        " default: int8, on a GPU float16.",
+    ),
+]
+#: `--words`: their times.
+WordTimes = Annotated[
+    bool, typer.Option("--words", help="Put the time and probability of each word into json and jsonl.")
+]
 #: `--column`: of a table.
 TableColumns = Annotated[
     list[str] | None,
@@ -102,6 +136,19 @@ PieceSeconds = Annotated[
 MaxPieces = Annotated[
     int | None, typer.Option(min=1, show_default=False, help="For clips: pieces of one at most.")
 ]
+
+
+def chosen_recogniser(asr: str | None, no_asr: bool) -> str | None:
+    """What `--asr` and `--no-asr` ask for.
+
+    :return: name of a recogniser; None = no words are recognised.
+    :raises InputError: they contradict each other.
+    """
+    if no_asr and asr not in (None, "none"):
+        raise InputError(f"--asr {asr} recognises words and --no-asr none: leave one of them out")
+    if no_asr or asr == "none":
+        return None
+    return "tiny.en" if asr is None else asr
 
 
 def read_pairs(option: str, texts: list[str] | None, example: str) -> dict[str, str]:

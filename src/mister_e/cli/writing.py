@@ -25,6 +25,7 @@ class Writer:
     :param outputs: where to write.
     :param embed_audio: put the recordings into pages.
     :param fold: rows of tables, as in `mister_e.cli.table.render`.
+    :param words: put the times of words into JSON.
     :param streams: inputs that were no files, and their files, see `mister_e.cli.streams.as_files`.
     """
 
@@ -34,11 +35,13 @@ class Writer:
         *,
         embed_audio: bool = False,
         fold: bool | None = None,
+        words: bool = False,
         streams: Mapping[Path, Path] | None = None,
     ) -> None:
         self.outputs = outputs
         self.embed_audio = embed_audio
         self.fold = fold
+        self.words = words
         self.streams = streams or {}
         self.written: list[Path] = []
         self.failures: list[Exception] = []
@@ -71,7 +74,14 @@ class Writer:
     def _text(self, analysis: Analysis, output: Output, *, printed: bool = False) -> str:
         if not (self.embed_audio and output.format == "html"):  # whose sound is read from the file
             analysis = named_as_given(analysis, self.streams)
-        return render(analysis, output.format, embed_audio=self.embed_audio, fold=self.fold, printed=printed)
+        return render(
+            analysis,
+            output.format,
+            embed_audio=self.embed_audio,
+            fold=self.fold,
+            words=self.words,
+            printed=printed,
+        )
 
     def _save(self, path: Path, text: str) -> None:
         write_text(path, text)
@@ -102,6 +112,7 @@ def render(
     *,
     embed_audio: bool = False,
     fold: bool | None = None,
+    words: bool = False,
     printed: bool = False,
 ) -> str:
     """Text of an analysis in a format.
@@ -121,9 +132,9 @@ def render(
             )
             return table.render(analysis, console, fold=fold)
         case "json":
-            return analysis.to_json() + "\n"
+            return analysis.to_json(words=words) + "\n"
         case "jsonl":
-            return analysis.to_jsonl()
+            return analysis.to_jsonl(words=words)
         case "csv":
             return analysis.to_csv()
         case "srt":

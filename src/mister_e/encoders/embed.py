@@ -5,6 +5,7 @@ Sound is encoded in groups of turns and let go; words are read when all turns ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.conversation import Clip, Conversation, Utterance
+from mister_e.conversation import OTHER_LANGUAGE, Clip, Conversation, Utterance, has_words
 from mister_e.encoders.base import UtteranceEncoder, embed, embed_recordings
 from mister_e.encoders.conversations import StoredConversation
 
@@ -116,9 +117,31 @@ def embed_conversations(
     return result
 
 
+def note_languages(utterances: Iterable[Utterance], languages: Sequence[str]) -> Iterator[Utterance]:
+    """Note the turns with words of a language that a model does not read.
+
+    :param utterances: one whose language is not known is taken to be read; what another model noted does not
+        count.
+    :param languages: codes that the model is meant for, as `en`; none = any.
+    """
+    read = {_main(language) for language in languages}
+    for turn in utterances:
+        other = bool(read) and turn.language is not None and _main(turn.language) not in read
+        if other != (OTHER_LANGUAGE in turn.notes):
+            kept = tuple(note for note in turn.notes if note != OTHER_LANGUAGE)
+            turn = replace(turn, notes=(*kept, OTHER_LANGUAGE) if other and has_words(turn.text) else kept)
+        yield turn
+
+
+def _main(language: str) -> str:
+    """The language of a code, without its country: `pt` of `pt-BR`."""
+    return re.split("[-_]", language.casefold(), maxsplit=1)[0]
+
+
 def _read(utterance: Utterance) -> str | None:
-    """The words that are read: none that are uncertain."""
-    return None if utterance.text_uncertain else utterance.text
+    """The words that are read: none that are uncertain, or of another language."""
+    hidden = utterance.text_uncertain or OTHER_LANGUAGE in utterance.notes
+    return None if hidden else utterance.text
 
 
 def _as_conversation(group: Sequence[Utterance]) -> Conversation:

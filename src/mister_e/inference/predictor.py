@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from mister_e.conversation import Conversation, Utterance
-from mister_e.encoders.embed import EncodedTurn, embed_conversations, encode_speech
+from mister_e.encoders.embed import EncodedTurn, embed_conversations, encode_speech, note_languages
 from mister_e.inference.calibration import temperatures
 from mister_e.inference.model_folder import ModelFolder
 from mister_e.inference.predict import Mode, predict
@@ -95,13 +95,14 @@ class Predictor:
         return self.predict_encoded(grouped, notes, mode, together=together, progress=progress)
 
     def encode(self, utterances: Iterable[Utterance], notes: list[str]) -> Iterator[EncodedTurn]:
-        """Encode the sound of turns as they come, and let it go.
+        """Encode the sound of turns as they come, and let it go; note words that the model does not read.
 
         :param utterances: of any number of conversations, one after the other.
         :param notes: what was not encoded is appended here.
         :raises InputError: a recording cannot be read.
         """
-        return encode_speech(utterances, self.speech_encoder, notes)
+        known = note_languages(utterances, self.model.config.languages)
+        return encode_speech(known, self.speech_encoder, notes)
 
     def predict_encoded(
         self,

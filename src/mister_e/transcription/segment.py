@@ -221,4 +221,6 @@ def _named(turns: Iterable[tuple[Piece, Recognised | None, bool]]) -> Iterator[U
 
 def _placed(words: Sequence[Word], start: float) -> tuple[Word, ...]:
     """Words with times in the recording, of a stretch that begins at `start`."""
-    return tuple(replace(word, start=start + word.start, end=start + word.end) for word in words)
+    return tuple(
+        replace(word, start=round(start + word.start, 3), end=round(start + word.end, 3)) for word in words
+    )

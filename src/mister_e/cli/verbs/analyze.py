@@ -11,7 +11,16 @@ import typer
 from mister_e.analysis.result import Analysis
 from mister_e.cli.inputs import expand
 from mister_e.cli.messages import BAD_INPUT, complain, exit_codes, say
-from mister_e.cli.options import Debug, Quiet
+from mister_e.cli.options import (
+    AsrModel,
+    ComputeType,
+    Debug,
+    NoAsr,
+    Quiet,
+    SpokenLanguage,
+    WordTimes,
+    chosen_recogniser,
+)
 from mister_e.cli.outputs import Format, choose
 from mister_e.cli.progress import numbered, progress_bar
 from mister_e.cli.streams import as_files, named_as_given
@@ -30,6 +39,8 @@ One JSON file a recording: `mister-e analyze calls/ --format json -o results/`
 A table and a file from one run: `mister-e analyze call.wav -o - -o call.csv`
 
 What another program sends: `ffmpeg -i call.mkv -f wav - | mister-e analyze -`
+
+Words by a larger recogniser, with their times: `mister-e analyze call.wav --asr base --words -o call.json`
 
 Words alone: `mister-e analyze chat.txt --format jsonl | head`
 
@@ -66,10 +77,10 @@ def analyze(
             metavar="N", min=1, show_default=False, help="Sound track, from 1. Default: the one that plays."
         ),
     ] = None,
-    no_asr: Annotated[
-        bool, typer.Option("--no-asr", help="Recognise no words; use the sound alone.")
-    ] = False,
-    language: Annotated[str, typer.Option(metavar="CODE", help="Language spoken, such as en.")] = "en",
+    asr: AsrModel = None,
+    no_asr: NoAsr = False,
+    language: SpokenLanguage = "auto",
+    compute_type: ComputeType = "default",
     turns: Annotated[
         Literal["pauses", "sentences", "voices"],
         typer.Option(
@@ -104,6 +115,7 @@ def analyze(
             " May be repeated: each by its name.",
         ),
     ] = None,
+    word_times: WordTimes = False,
     embed_audio: Annotated[
         bool,
         typer.Option("--embed-audio", help="Put the recordings into the html page, to click and listen."),
@@ -128,11 +140,16 @@ def analyze(
             raise InputError(f"{transcript}: is the recording and its transcript; give one of them as a file")
         words = streams.get(transcript, transcript) if transcript is not None else None
         files = [streams.get(path, path) for path in inputs]
-        found = expand(files, words, no_asr=no_asr, language=language, strict=strict)
+        recogniser = chosen_recogniser(asr, no_asr)
+        found = expand(files, words, no_asr=recogniser is None, language=language, strict=strict)
         outputs = choose(out or [], form, found)
         if embed_audio and not any(output.format == "html" for output in outputs):
             raise InputError("--embed-audio is for html: add -o NAME.html")
-        writer = Writer(outputs, embed_audio=embed_audio, fold=fold, streams=streams)
+        if word_times and recogniser is None:
+            raise InputError("--words is for words that are recognised: leave --asr none (--no-asr) out")
+        if word_times and not any(output.format in ("json", "jsonl") for output in outputs):
+            raise InputError("--words is for json and jsonl: add -o NAME.json")
+        writer = Writer(outputs, embed_audio=embed_audio, fold=fold, words=word_times, streams=streams)
         _tell("note", found.notes, quiet)
         try:
             with progress_bar(quiet) as progress:
@@ -140,14 +157,16 @@ def analyze(
                 # torch comes with the pipeline: bad usage is told without waiting for it
                 from mister_e.pipeline import Pipeline
 
-                pipeline = Pipeline.from_pretrained(model, device=device)
+                pipeline = Pipeline.from_pretrained(
+                    model, device=device, recogniser=recogniser or "tiny.en", compute_type=compute_type
+                )
 
                 results = []
                 for result in pipeline.analyze_each(
                     found.inputs,
                     channels=channels,
                     track=track,
-                    asr=not no_asr,
+                    asr=recogniser is not None,
                     language=language,
                     turns=turns,
                     strict=strict,
