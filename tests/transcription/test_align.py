@@ -14,7 +14,7 @@ from sound import write_misjudged
 
 from mister_e.audio import Recording, blocks, probe, read_clip
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.conversation import Utterance
+from mister_e.conversation import NO_WORDS, Utterance
 from mister_e.errors import InputError
 from mister_e.transcription import cut_turns, read_transcript
 from mister_e.transcription.align import _check_overlap, _CueCutter, _Names
@@ -93,6 +93,15 @@ def test_long_cues_are_cut_at_quiet_moments_with_their_words(seconds):
     np.testing.assert_array_equal(
         np.concatenate([turn.audio.samples for turn in parts]), sound[5 * RATE : 75 * RATE]
     )
+
+
+def test_a_part_of_a_long_cue_that_gets_no_words_says_so():
+    cues = [cue("a", 5.0, 90.0, "Oh."), cue("b", 92.0, 93.0, None)]
+    *parts, other = cut_turns(pieces(ramp, 30), cues)
+    assert len(parts) > 1
+    assert " ".join(turn.text for turn in parts if turn.text) == "Oh."
+    assert all(turn.notes == (() if turn.text else (NO_WORDS,)) for turn in parts)
+    assert other.notes == ()  # nobody looked for its words
 
 
 def test_cues_come_while_the_recording_is_still_heard():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mister_e.audio.decode import Recording
 from mister_e.audio.format import LONGEST, SAMPLE_RATE
-from mister_e.conversation import Clip, Utterance
+from mister_e.conversation import NO_WORDS, Clip, Utterance
 from mister_e.errors import InputError
 from mister_e.progress import Progress, silent
 from mister_e.transcription.segment import STAGE
@@ -314,6 +314,8 @@ class _CueCutter:
             start = open_cue.cue.start if open_cue.parts == 1 else open_cue.begin / SAMPLE_RATE
             text = " ".join(words) or None
             turn = replace(turn, id=f"{open_cue.cue.id}.{open_cue.parts}", start=start, text=text)
+            if text is None and open_cue.cue.text is not None:
+                turn = replace(turn, notes=(*turn.notes, NO_WORDS))
         ready = _ReadyTurn(turn, open_cue.begin, end)
         heapq.heappush(self._ready, (turn.start or 0.0, open_cue.order, open_cue.parts, ready))
 

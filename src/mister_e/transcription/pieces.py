@@ -54,11 +54,13 @@ class Piece:
     :param speech: its sound.
     :param words: those that were said in it, with times from the start of the stretch.
     :param begin: second at which it begins, from the start of the stretch.
+    :param overlapped: fraction of it in which several speak at once; None = not looked for.
     """
 
     speech: Speech
     words: tuple[Word, ...]
     begin: float
+    overlapped: float | None = None
 
 
 def moments(words: Sequence[Word], speech: Speech) -> list[float]:
@@ -95,7 +97,7 @@ def cut_stretch(speech: Speech, words: Sequence[Word] = (), marks: VoiceMarks | 
     closes = [*cuts, Cut(length, length)]
     shares = _shared(words, [(a.end, b.begin) for a, b in zip(opens, closes, strict=True)])
     return [
-        _piece(speech, *_bounds(before, after), own)
+        _piece(speech, *_bounds(before, after), own, marks)
         for before, after, own in zip(opens, closes, shares, strict=True)
     ]
 
@@ -191,8 +193,11 @@ def _shared(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -> list
     return [tuple(own) for own in owned]
 
 
-def _piece(speech: Speech, begin: float, end: float, words: tuple[Word, ...]) -> Piece:
+def _piece(
+    speech: Speech, begin: float, end: float, words: tuple[Word, ...], marks: VoiceMarks | None
+) -> Piece:
     """Cut the sound of a piece out of its stretch."""
     first, last = round(begin * SAMPLE_RATE), round(end * SAMPLE_RATE)
     samples: NDArray[np.float32] = speech.samples[first:last]
-    return Piece(Speech(speech.start + first / SAMPLE_RATE, speech.channel, samples), words, begin)
+    sound = Speech(speech.start + first / SAMPLE_RATE, speech.channel, samples)
+    return Piece(sound, words, begin, None if marks is None else marks.overlapped(begin, end))

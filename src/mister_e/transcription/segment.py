@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.conversation import NO_WORDS, Clip, Utterance, Word
+from mister_e.conversation import Clip, Utterance, Word
 from mister_e.progress import Progress, silent
 from mister_e.transcription.asr import THRESHOLDS, Recognised, Recogniser
+from mister_e.transcription.crosstalk import turn_notes
 from mister_e.transcription.pieces import Piece, cut_stretch, moments
 from mister_e.transcription.vad import Speech, TurnCutter
 from mister_e.transcription.voices import VoiceChanges, VoiceMarks
@@ -214,7 +215,7 @@ def _named(turns: Iterable[tuple[Piece, Recognised | None, bool]]) -> Iterator[U
             asr_confidence=found.confidence if found else None,
             text_uncertain=found.uncertain if found else False,
             language=found.language if found else None,
-            notes=(NO_WORDS,) if looked_for and not found else (),
+            notes=turn_notes(piece.overlapped, wordless=looked_for and not found),
             words=_placed(found.words, speech.start - piece.begin) if found else (),
         )
 
