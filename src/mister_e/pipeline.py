@@ -22,8 +22,7 @@ from mister_e.encoders.base import UtteranceEncoder
 from mister_e.errors import InputError, describe
 from mister_e.experts import EXPERTS, MODALITIES
 from mister_e.inference.model_folder import ModelFolder
-from mister_e.inference.predictor import Predictor, TurnPredictions
-from mister_e.inference.unread import unread_notes
+from mister_e.inference.predictor import Predictor, TurnPredictions, unread_notes
 from mister_e.inputs import Input, Sound, as_sources, named_inputs
 from mister_e.labels import LabelSet
 from mister_e.pretrained.whisper import BUNDLED

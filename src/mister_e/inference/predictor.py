@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mister_e.conversation import Conversation, Utterance
+from mister_e.conversation import OTHER_LANGUAGE, Conversation, Utterance, has_words
 from mister_e.encoders.embed import EncodedTurn, embed_conversations, encode_speech, note_languages
 from mister_e.inference.calibration import temperatures
 from mister_e.inference.model_folder import ModelFolder
@@ -137,3 +137,50 @@ def _mask_modality(turn: Utterance, mode: Mode) -> Utterance:
         custom = {name: value for name, value in turn.custom.items() if name != "features"}
         return replace(turn, audio=None, custom=custom)
     return replace(turn, text=None) if mode == "speech-only" else turn
+
+
+def unread_notes(found: TurnPredictions) -> list[str]:
+    """Say which turns of a conversation were left out, and which have words that were not read.
+
+    :param found: predictions of its turns.
+    """
+    judged = found.predictions.predicted.tolist()
+    present = [turn for turn, there in zip(found.turns, judged, strict=True) if there]
+    left_out = [turn for turn, there in zip(found.turns, judged, strict=True) if not there]
+    notes = []
+    if left_out:
+        kinds = ["uncertain words"] * any(turn.text_uncertain for turn in left_out)
+        kinds += ["words of another language"] * any(map(_is_foreign, left_out))
+        doubted = f" ({' and '.join(kinds)} are not read)" if kinds else ""
+        notes.append(
+            f"{len(left_out)} turns without words or sound were left out{doubted}: {_shortened(left_out)}"
+        )
+    uncertain = [turn for turn in present if turn.text_uncertain and has_words(turn.text)]
+    if uncertain:
+        notes.append(
+            f"{len(uncertain)} of {len(present)} turns {_have(uncertain)} words that were recognised"
+            f" uncertainly, are marked and were not read by the model: {_shortened(uncertain)}"
+        )
+    foreign = [turn for turn in present if _is_foreign(turn)]
+    if foreign:
+        codes = ", ".join(sorted({str(turn.language) for turn in foreign}))
+        notes.append(
+            f"{len(foreign)} of {len(present)} turns {_have(foreign)} words of a language that the model does"
+            f" not read ({codes}), are shown and were judged without them: {_shortened(foreign)}"
+        )
+    return notes
+
+
+def _is_foreign(turn: Utterance) -> bool:
+    """Whether the words of a turn are of a language that the model does not read."""
+    return OTHER_LANGUAGE in turn.notes
+
+
+def _have(turns: Sequence[Utterance]) -> str:
+    return "has" if len(turns) == 1 else "have"
+
+
+def _shortened(turns: Sequence[Utterance], most: int = 5) -> str:
+    """List ids of turns, not too many."""
+    more = f" and {len(turns) - most} more" if len(turns) > most else ""
+    return ", ".join(turn.id for turn in turns[:most]) + more
