@@ -54,6 +54,16 @@ def test_a_transcript_alone_gives_a_table_and_no_codes_when_piped(run, chat):
     assert row.split()[-1] == "T" * 10
 
 
+def test_neighbours_of_one_emotion_are_folded_when_asked(run, tmp_path):
+    path = tmp_path / "same.srt"
+    cue = "{0}\n00:00:0{0},000 --> 00:00:0{0},900\nI'm so sorry.\n"
+    path.write_text("\n".join(cue.format(number) for number in (1, 2, 3)), encoding="utf-8")
+    for option, rows in (("--fold", 1), ("--no-fold", 3)):
+        result = run("analyze", path, option)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.count("I'm so sorry.") == rows
+
+
 def test_one_run_writes_every_output(run, chat, tmp_path):
     names = [tmp_path / f"out.{form}" for form in ("json", "csv", "vtt", "html")]
     options = [word for name in names for word in ("-o", name)]
