@@ -1,6 +1,6 @@
 import pytest
 
-from mister_e.analysis.wording import clock
+from mister_e.analysis.wording import amount, clock
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,7 @@ from mister_e.analysis.wording import clock
 )
 def test_clock(seconds, text):
     assert clock(seconds) == text
+
+
+def test_an_amount_below_a_second_has_tenths():
+    assert [amount(seconds) for seconds in (0.0, 0.94, 1.0, 61.0)] == ["0.0 s", "0.9 s", "0:01", "1:01"]

@@ -65,3 +65,8 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def amount(seconds: float) -> str:
+    """Time in all as `clock` writes it, with tenths below a second: an emotion of 0.9 s does not last 0:00."""
+    return f"{seconds:.1f} s" if seconds < 1 else clock(seconds)

@@ -14,7 +14,15 @@ from mister_e.analysis.result import Analysis
 from mister_e.analysis.runs import MANY_TURNS, Run, runs
 from mister_e.analysis.summary import Summary, notes_of, summarize
 from mister_e.analysis.turns import ConversationAnalysis, Scores
-from mister_e.analysis.wording import MARK, NOTE_MEANINGS, WORDS_MARK, clock, explain_uncertainty, marked
+from mister_e.analysis.wording import (
+    MARK,
+    NOTE_MEANINGS,
+    WORDS_MARK,
+    amount,
+    clock,
+    explain_uncertainty,
+    marked,
+)
 from mister_e.cli.messages import plain
 from mister_e.cli.strip import letters, strip
 from mister_e.experts import EXPERTS
@@ -201,7 +209,7 @@ def _summary(summary: Summary, key: Mapping[str, str]) -> Text:
     for each in summary.emotions:
         letter = f"{key[each.emotion]} " if key else ""
         turns = "1 turn" if each.turns == 1 else f"{each.turns:,} turns"
-        talk = "" if each.seconds is None else f"{clock(each.seconds)}, "
+        talk = "" if each.seconds is None else f"{amount(each.seconds)}, "
         name = (f"{letter}{plain(each.emotion)}", colour(each.emotion))
         parts.append(Text.assemble(name, f" {each.share:.0%} ({talk}{turns})"))
     total = Text("talk time: " if summary.timed else "turns: ", style="dim") + Text(" · ").join(parts)

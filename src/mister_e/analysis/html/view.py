@@ -24,7 +24,7 @@ from mister_e.analysis.html.timeline import Bar, Timeline, timeline
 from mister_e.analysis.runs import MANY_TURNS, runs
 from mister_e.analysis.summary import Summary, summarize
 from mister_e.analysis.turns import ConversationAnalysis
-from mister_e.analysis.wording import MARK, NOTE_MEANINGS, WORDS_MARK, clock, explain_uncertainty
+from mister_e.analysis.wording import MARK, NOTE_MEANINGS, WORDS_MARK, amount, clock, explain_uncertainty
 from mister_e.conversation import CROSSTALK, NO_WORDS, OTHER_LANGUAGE, TURN_NOTES
 from mister_e.errors import InputError
 
@@ -198,7 +198,7 @@ def _emotions(summary: Summary, labels: tuple[str, ...]) -> tuple[EmotionSummary
             emotion,
             shares[emotion].turns,
             percent(shares[emotion].share),
-            None if shares[emotion].seconds is None else clock(shares[emotion].seconds or 0.0),
+            None if shares[emotion].seconds is None else amount(shares[emotion].seconds or 0.0),
         )
         for label, emotion in enumerate(labels)
         if emotion in shares
