@@ -68,5 +68,5 @@ def clock(seconds: float) -> str:
 
 
 def amount(seconds: float) -> str:
-    """Time in all as `clock` writes it, with tenths below a second: an emotion of 0.9 s does not last 0:00."""
+    """Time in all as `clock` writes it, with tenths below a second, where a begun one would be 0:00."""
     return f"{seconds:.1f} s" if seconds < 1 else clock(seconds)
