@@ -6,11 +6,15 @@ LibriSpeech gives neutral speech. Two to four voices talk in a recording of 60 t
 changes from clip to clip, and an emotion often stays for a while. Between two clips lie 0 to 0.4 s, drawn
 uniformly, or they overlap by 0.1 to 0.6 s. A voice has a level of its own, and all of a recording goes
 through one microphone, room, line and codec.
+
+`joined.py --data DIR --out DIR` writes some of them as WAV, to be listened to, with what is said when beside.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import wave
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -238,3 +242,29 @@ def _as_one_recording(sound: Sound, random: np.random.Generator) -> Sound:
     elif codec < 0.4:
         sound = opus(sound, int(random.uniform(12_000, 32_000)))
     return np.pad(sound[:length], (0, max(0, length - len(sound))))
+
+
+def main() -> None:
+    """Read the command line and write recordings."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with ravdess/, crema_d/, …")
+    parser.add_argument("--out", type=Path, required=True, help="gets the recordings")
+    parser.add_argument("--part", choices=list(SPLITS), default="choosing")
+    parser.add_argument("--count", type=int, default=3)
+    parser.add_argument("--crosstalk", action="store_true", help="those in which people interrupt each other")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for made in joined(arguments.data, arguments.part, arguments.count, crosstalk=arguments.crosstalk):
+        with wave.open(str(arguments.out / f"{made.name}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(SAMPLE_RATE)
+            file.writeframes((np.clip(made.sound, -1, 1) * 32767).astype("<i2").tobytes())
+        rows = [f"{piece.start:.2f}\t{piece.end:.2f}\t{piece.emotion}\n" for piece in made.pieces]
+        (arguments.out / f"{made.name}.txt").write_text("".join(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

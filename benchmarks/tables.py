@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cutting_tables
 from mister_e.cli.verbs.models import MAIN_SCORES, megabytes
 from mister_e.corpora import SPLITS
 from mister_e.corpora.releases import iemocap, meld, mosi
@@ -35,6 +36,8 @@ CHOICES = ROOT / "benchmarks" / "choices.json"
 STAGE2 = ROOT / "benchmarks" / "stage2.json"
 VOICES = ROOT / "benchmarks" / "voices.json"
 RECOGNITION = ROOT / "benchmarks" / "recognition.json"
+CUTTING = ROOT / "benchmarks" / "cutting.json"
+CONFIDENCE = ROOT / "benchmarks" / "confidence.json"
 TRAIN_PAGE = ROOT / "docs" / "train.md"
 
 
@@ -373,6 +376,12 @@ def main() -> int:
         pages[RESULTS_PAGE]["voices"] = voices()
     if RECOGNITION.is_file():
         pages[RESULTS_PAGE]["recognition"] = recognition()
+    if CUTTING.is_file():
+        pages[RESULTS_PAGE]["cutting"] = cutting_tables.cutting(json.loads(CUTTING.read_text("utf-8")))
+    if CONFIDENCE.is_file():
+        pages[RESULTS_PAGE]["confidence"] = cutting_tables.confidence(
+            json.loads(CONFIDENCE.read_text("utf-8"))
+        )
     if not arguments.check:
         pages[README]["demo output"] = demo()
     stale = 0

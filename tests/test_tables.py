@@ -14,9 +14,11 @@ SOURCE = Path(__file__).parents[1] / "benchmarks" / "tables.py"
 
 @pytest.fixture(scope="module")
 def tables():
+    sys.path.insert(0, str(SOURCE.parent))  # scripts find each other
     spec = importlib.util.spec_from_file_location("benchmark_tables", SOURCE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    sys.path.remove(str(SOURCE.parent))
     return module
 
 
@@ -116,3 +118,27 @@ def test_a_script_finds_all_that_it_imports(path, monkeypatch):
     monkeypatch.setitem(sys.modules, path.stem, module)
     spec.loader.exec_module(module)
     assert module.main.__doc__
+
+
+def test_the_tables_of_cutting_have_a_row_a_way(tables):
+    names = ("two_voices", "changes_found", "median_turn", "short_turns", "turns_a_minute", "cpu")
+    scores = dict.fromkeys(names, 1.5) | {"cpu": None}
+    judged = {"right": 50.0, "right_macro": 40.0, "right_overlapped": None, "ece": 0.05}
+    ways = {"pauses": scores | {"emotions": judged, "by voice": judged}}
+    context = {
+        "val": {"whole": {"mean": 60.8}, "from 5 words": {"mean": 59.7}},
+        "test": {"whole": {"mean": 59.0}},
+    }
+    text = tables.cutting_tables.cutting({"reporting": ways, "sample": {"true": scores}, "context": context})
+    assert "| joined clips of unseen voices | pauses | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 | - |" in text
+    assert "| test voices: sound alone | pauses | 50 | 40 | - | 0.05 |" in text
+    assert "| test | 59 | - |" in text
+
+
+def test_the_table_of_confidence_tells_before_and_after(tables):
+    row = {"turns": 9, "before": 0.1, "after": 0.05}
+    noted = {"turns": 30, "crosstalk": 4, "noted": 0, "precision": None, "recall": 0.0}
+    result = {"calibration": {"wordless": 0.9, "crosstalk": 1.2}, "wordless": row, "crosstalk": row}
+    text = tables.cutting_tables.confidence({"mini": result | {"rule": {"meetings": noted}}})
+    assert "| mini | crosstalk | 9 | times 1.2 | 0.1 | 0.05 |" in text
+    assert text.endswith("| meetings | 30 | 4 | 0 | - | 0 |")
