@@ -39,16 +39,18 @@ class Input:
     :param source: a recording, a transcript (words alone), sound in memory or a conversation.
     :param transcript: the words and times of the recording; None = they are recognised, if at all.
     :param name: the id of its result, unique within a run (see `named_inputs`).
+    :param cuts: where the recording is cut into turns; None = that is found in its sound, or its transcript.
     """
 
     source: Source
     transcript: str | Path | None
     name: str
+    cuts: str | Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that are read."""
-        places = (self.source, self.transcript)
+        places = (self.source, self.transcript, self.cuts)
         return tuple(Path(place) for place in places if isinstance(place, (str, Path)))
 
     def __str__(self) -> str:

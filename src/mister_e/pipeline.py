@@ -29,6 +29,8 @@ from mister_e.pretrained.whisper import BUNDLED
 from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import Recogniser, for_recording
+from mister_e.transcription.channels import tell_mono
+from mister_e.transcription.cuts.turns import transcribe_cuts
 from mister_e.transcription.segment import Turns, transcribe_turns
 from mister_e.transcription.transcripts import is_transcript, read_transcript
 from mister_e.transcription.whisper import AUTO, whisper_recognisers
@@ -147,6 +149,7 @@ class Pipeline:
         inputs: Source | tuple[NDArray[Any], int] | Sequence[Source | tuple[NDArray[Any], int]],
         *,
         transcript: str | Path | None = None,
+        cuts: str | Path | None = None,
         progress: Progress = silent,
         **options: Unpack[Options],
     ) -> Analysis:
@@ -157,15 +160,18 @@ class Pipeline:
             read does not stop the rest: it is listed in `errors`.
         :param transcript: words and times of the one recording; nothing is recognised then, and
             `asr`, `turns` and `language` have no say.
+        :param cuts: where the one recording is cut into turns, see `mister_e.transcription.cuts.read_cuts`;
+            their words are recognised, and `turns` has no say.
         :param progress: called with (stage, done, total).
         :param options: see `Options`.
         :raises InputError: the only input cannot be read.
         :raises TypeError: an input is of another type.
         """
         sources = as_sources(inputs)
-        if transcript is not None and len(sources) != 1:
-            raise InputError(f"a transcript belongs to one recording, {len(sources)} inputs were given")
-        given = named_inputs((source, transcript) for source in sources)
+        for noun, file in (("a transcript belongs", transcript), ("a file of cuts belongs", cuts)):
+            if file is not None and len(sources) != 1:
+                raise InputError(f"{noun} to one recording, {len(sources)} inputs were given")
+        given = [replace(one, cuts=cuts) for one in named_inputs((source, transcript) for source in sources)]
         return self.collect(self.analyze_each(given, progress=progress, **options))
 
     def analyze_each(
@@ -191,7 +197,11 @@ class Pipeline:
             result: ConversationAnalysis | FailedInput
             try:
                 conversation = self.analyze(
-                    given.source, transcript=given.transcript, progress=progress, **options
+                    given.source,
+                    transcript=given.transcript,
+                    cuts=given.cuts,
+                    progress=progress,
+                    **options,
                 )
                 result = replace(conversation, id=given.name)
             except Exception as error:
@@ -217,6 +227,7 @@ class Pipeline:
         source: Source,
         *,
         transcript: str | Path | None = None,
+        cuts: str | Path | None = None,
         channels: Channels = "mix",
         track: int | None = None,
         asr: bool = True,
@@ -230,14 +241,18 @@ class Pipeline:
         :raises InputError: it cannot be read.
         """
         notes: list[str] = []
+        if cuts is not None and transcript is not None:
+            raise InputError(f"{cuts}: cuts, and a transcript with turns of its own; leave one of them out")
         if isinstance(source, Conversation):
+            if cuts is not None:
+                raise InputError(f"conversation {source.id}: has its own turns; leave the cuts out")
             if transcript is not None:
                 raise InputError(f"conversation {source.id}: has its own words; leave the transcript out")
             found = self._analyzed(source.id, source.utterances, notes, progress)
             return ConversationAnalysis(source.id, source.source, source.duration, tuple(found), tuple(notes))
         if not isinstance(source, Sound) and is_transcript(Path(source)):
             path = Path(source)
-            if transcript is not None:
+            if transcript is not None or cuts is not None:
                 raise InputError(f"{path}: is a transcript itself; give the recording with its transcript")
             words = read_transcript(path, strict=strict, notes=notes)
             found = self._analyzed(path.stem, words, notes, progress)
@@ -251,11 +266,22 @@ class Pipeline:
             total = header.duration
             sound = blocks(source, channels=channels, track=track, notes=notes)
         waveform = Waveform()
-        watched = waveform.watch(sound)
-        if transcript is None:
-            recogniser = for_recording(self._recogniser(language)) if asr else None
+        watched = waveform.watch(tell_mono(sound, notes) if channels == "split" else sound)
+        recogniser = for_recording(self._recogniser(language)) if asr and transcript is None else None
+        if cuts is not None:
+            utterances = transcribe_cuts(
+                watched,
+                cuts,
+                recogniser=recogniser,
+                total=total,
+                recording=header,
+                strict=strict,
+                progress=progress,
+                notes=notes,
+            )
+        elif transcript is None:
             utterances = transcribe_turns(
-                watched, recogniser=recogniser, turns=turns, total=total, progress=progress
+                watched, recogniser=recogniser, turns=turns, total=total, progress=progress, notes=notes
             )
         else:
             remarks: list[str] = []

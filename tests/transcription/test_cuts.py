@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mister_e.conversation import CROSSTALK
+from mister_e.audio import blocks, probe
+from mister_e.audio.format import LONGEST, SAMPLE_RATE
+from mister_e.conversation import CROSSTALK, NO_WORDS, Word
 from mister_e.errors import InputError
+from mister_e.transcription.asr import Recognised
 from mister_e.transcription.cuts import read_cuts
+from mister_e.transcription.cuts.turns import transcribe_cuts
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "conversation.flac"
 
 NAMES = ("Mara", "Quill")
 
@@ -143,7 +151,9 @@ def test_files_that_are_none(tmp_path):
 
 def test_one_voice_is_joined_over_short_gaps_and_two_are_not(tmp_path):
     content = line(0, 1) + line(1.2, 1) + line(2.2, 1) + line(3.5, 1) + line(4.5, 1, "Quill") + line(4.6, 2)
-    assert read(tmp_path, content) == [(0.0, 3.2), (3.5, 6.6), (4.5, 5.5)]
+    assert read(tmp_path, content) == [(0.0, 3.2), (3.5, 4.5), (4.5, 5.5), (4.6, 6.6)]
+    third = line(0, 1) + line(0.5, 0.2, "x") + line(0.9, 0.3, "Quill") + line(1.1, 1) + line(2, 1, "Quill")
+    assert read(tmp_path, third) == [(0.0, 1.0), (0.5, 0.7), (0.9, 1.2), (1.1, 2.1), (2.0, 3.0)]
     nested = line(0, 9) + line(1, 1) + line(1, 1) + line(9.1, 1)
     assert read(tmp_path, nested) == [(0.0, 10.1)]
 
@@ -197,14 +207,14 @@ def grid(*tiers):
 def test_textgrids_give_each_interval_that_is_not_empty(tmp_path):
     content = grid(
         tier("Mara", (0, 1, "hello"), (1, 2, ""), (2, 3, "so"), (3, 4, "it goes")),
-        tier("Quill", (0, 0.5, " "), (2.5, 3.5, "x"), (3.6, 4, "x")),
+        tier("Quill", (0, 0.5, " "), (1.0, 1.5, "x"), (1.6, 2, "x")),
         tier("phones", (0, 0.1, "h"), (0.1, 0.2, "e")),
     )
     notes = []
     assert read(tmp_path, content, "a.TextGrid", notes=notes) == [
         (0.0, 1.0),
+        (1.0, 2.0),
         (2.0, 3.0),
-        (2.5, 4.0),
         (3.0, 4.0),
     ]
     assert notes == ["tiers of words or sounds, which cut finer than turns, passed over: 1"]
@@ -354,3 +364,63 @@ def test_many_rows_take_linear_time(tmp_path):
     few = seconds(10_000)
     assert seconds(100_000) < 40 * few
     refused(tmp_path, "".join(line(n, 1) for n in range(100_001)), "has more than 100000 intervals")
+
+
+# A ramp tells where each sample comes from.
+RAMP = np.linspace(0, 1, 60 * SAMPLE_RATE, dtype=np.float32)[None]
+
+
+def first_sample(sounds):
+    """A recogniser whose words tell where in the ramp a turn begins; it finds none in the first second."""
+    for sound in sounds:
+        assert len(sound) <= LONGEST * SAMPLE_RATE
+        begin = round(60 * float(sound[0]))
+        words = (Word("from", 0.0, 0.1), Word(f"{begin}", 0.1, 0.2))
+        yield Recognised(f"from {begin}", 0.9, words=words, language="en") if begin else None
+
+
+def recognised(turns):
+    return list(first_sample(turns))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 60])
+def test_the_words_of_each_cut_are_recognised(tmp_path, seconds):
+    size = round(seconds * SAMPLE_RATE)
+    pieces = [RAMP[:, begin : begin + size] for begin in range(0, RAMP.shape[1], size)]
+    content = line(0.2, 1) + line(5, 3, "Quill") + line(6, 1, "x") + line(12, 40)
+    turns = list(transcribe_cuts(pieces, write(tmp_path, content), recogniser=recognised))
+    assert [turn.id for turn in turns] == ["t0001", "t0002", "t0003", "t0004.1", "t0004.2"]
+    assert [turn.text for turn in turns] == [None, "from 5", "from 6", "from 12", turns[-1].text]
+    assert [turn.notes for turn in turns] == [(NO_WORDS,), (), (CROSSTALK,), (), ()]
+    assert [(word.start, word.end) for word in turns[1].words] == [(5.0, 5.1), (5.1, 5.2)]
+    assert turns[1].language == "en"
+    assert turns[3].end == turns[4].start
+    assert turns[4].end == 52.0
+    silent = list(transcribe_cuts(pieces, write(tmp_path, content), recogniser=None))
+    assert [(turn.text, turn.notes) for turn in silent[:2]] == [(None, ()), (None, ())]
+
+
+def test_cuts_of_another_recording_are_refused(tmp_path):
+    content = line(1, 2) + line(80, 2) + line(90, 2)
+    with pytest.raises(
+        InputError, match=r"t0002 starts at 80\.00 s, but .* is this the file of cuts of another"
+    ):
+        list(
+            transcribe_cuts(
+                blocks(SAMPLE), write(tmp_path, content), recogniser=None, recording=probe(SAMPLE)
+            )
+        )
+    notes = []
+    content = line(1, 2) + line(5, 2) + line(50, 12) + line(90, 2, "Quill")
+    turns = list(transcribe_cuts([RAMP], write(tmp_path, content), recogniser=None, notes=notes))
+    assert [(turn.start, turn.end) for turn in turns] == [(1.0, 3.0), (5.0, 7.0), (50.0, 60.0)]
+    assert [note.split()[:4] for note in notes] == [
+        ["beyond", "the", "end", "of"],
+        ["t0003", "runs", "to", "62.00"],
+    ]
+
+
+def test_cuts_that_overlap_without_measure_are_refused(tmp_path):
+    content = "".join(line(0, 59, f"v{n}") for n in range(60))
+    with pytest.raises(InputError, match="more than 50 times"):
+        list(transcribe_cuts([RAMP], write(tmp_path, content), recogniser=None))

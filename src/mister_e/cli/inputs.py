@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mister_e.errors import InputError
@@ -51,6 +51,7 @@ def expand(
     paths: Sequence[Path],
     transcript: Path | None = None,
     *,
+    cuts: Path | None = None,
     no_asr: bool = False,
     language: str = "auto",
     strict: bool = False,
@@ -61,6 +62,7 @@ def expand(
 
     :param paths: files and folders.
     :param transcript: the transcript of the only recording, or None.
+    :param cuts: where the only recording is cut, or None; transcripts beside it have no say then.
     :param no_asr: no words are used; transcripts have no place then.
     :param language: of the speech; a transcript beside a recording may have it in its name. That of `auto`
         is English, which the bundled models read.
@@ -72,7 +74,7 @@ def expand(
     unread: list[str] = []
     for path in paths:
         inside, rest = (
-            _open_folder(path, _Beside(no_asr, language, strict, unread))
+            _open_folder(path, _Beside(no_asr or cuts is not None, language, strict, unread))
             if path.is_dir()
             else ({path: None}, [])
         )
@@ -80,7 +82,9 @@ def expand(
             transcripts.setdefault(file, beside)
         others += rest
     _check(list(transcripts), transcript, no_asr)
-    inputs = named_inputs((file, transcript or beside) for file, beside in transcripts.items())
+    _check_cuts(cuts, list(transcripts), transcript)
+    named = named_inputs((file, transcript or beside) for file, beside in transcripts.items())
+    inputs = tuple(replace(given, cuts=cuts) for given in named)
     several = len(inputs) > 1 or any(path.is_dir() for path in paths)
     skipped = [file for file in others if file not in transcripts]
     return Found(inputs, several, tuple(_notes(transcripts, skipped, unread)))
@@ -232,6 +236,22 @@ def _check(files: Sequence[Path], transcript: Path | None, no_asr: bool) -> None
         )
     if not transcript.exists():
         raise InputError(f"{transcript}: no such transcript")
+
+
+def _check_cuts(cuts: Path | None, files: Sequence[Path], transcript: Path | None) -> None:
+    """Refuse cuts that contradict the inputs or their transcript."""
+    from mister_e.transcription.transcripts import is_transcript
+
+    if cuts is None:
+        return
+    if transcript is not None:
+        raise InputError("--cuts and --transcript both say where turns begin and end: leave one of them out")
+    if len(files) != 1:
+        raise InputError(f"--cuts goes with exactly one recording, got {len(files)} inputs")
+    if is_transcript(files[0]):
+        raise InputError(f"{files[0]}: is a transcript; --cuts needs the recording as INPUT")
+    if not cuts.exists():
+        raise InputError(f"{cuts}: no such file of cuts")
 
 
 def _notes(

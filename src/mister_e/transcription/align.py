@@ -43,6 +43,7 @@ def cut_turns(
     strict: bool = False,
     progress: Progress = silent,
     notes: list[str] | None = None,
+    noun: str = "transcript",
 ) -> Iterator[Utterance]:
     """Cut the sound of cues out of a recording.
 
@@ -60,11 +61,12 @@ def cut_turns(
     :param progress: told the seconds so far.
     :param notes: told of cues that are left out, and of those that run beyond the end of the recording;
         their sound ends with it.
+    :param noun: what the cues are of, for errors.
     :return: the turns in the order of their starts, with samples and at most `LONGEST` long.
     :raises InputError: no cue has times, most lie wholly beyond the recording, up to some moment they hold
         more than 50 times the sound of the recording, or one names a channel that it does not have.
     """
-    names = _Names(f"{origin}: " if origin else "", recording.path if recording else "the recording")
+    names = _Names(f"{origin}: " if origin else "", recording.path if recording else "the recording", noun)
     notes = [] if notes is None else notes
     cues = _with_times(cues, names, notes, strict=strict)
     length = recording.duration if recording is not None and recording.exact else None
@@ -91,10 +93,12 @@ class _Names:
 
     :param transcript: its path and a colon; empty where it is not known.
     :param recording: its path, or words for it.
+    :param noun: what the transcript is.
     """
 
     transcript: str
     recording: str
+    noun: str = "transcript"
 
 
 def _with_times(
@@ -108,7 +112,7 @@ def _with_times(
     lost = [cue.id for cue in cues if cue.start is None or cue.end is None]
     if lost and (strict or not timed):
         raise InputError(
-            f"{names.transcript}{lost[0]}: has no start and end; a transcript of a recording needs times"
+            f"{names.transcript}{lost[0]}: has no start and end; a {names.noun} of a recording needs times"
         )
     if lost:
         notes.append(f"{_shortened(lost)}: without start or end, left out")
@@ -128,7 +132,7 @@ def _beyond(
     if beyond and (strict or 2 * len(beyond) > among):
         raise InputError(
             f"{names.transcript}{beyond[0].id} starts at {beyond[0].start:.2f} s, but {names.recording} ends"
-            f" at {length:.2f} s; is this the transcript of another recording?"
+            f" at {length:.2f} s; is this the {names.noun} of another recording?"
         )
     if beyond:
         which = _shortened([f"{cue.id} at {cue.start:.2f} s" for cue in beyond])

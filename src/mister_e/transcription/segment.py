@@ -19,6 +19,7 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Clip, Utterance, Word
 from mister_e.progress import Progress, silent
 from mister_e.transcription.asr import THRESHOLDS, Recognised, Recogniser
+from mister_e.transcription.channels.leak import LeakFilter
 from mister_e.transcription.crosstalk import turn_notes
 from mister_e.transcription.pieces import Piece, cut_stretch, moments
 from mister_e.transcription.vad import Speech, TurnCutter
@@ -44,10 +45,12 @@ def transcribe_turns(
     voices: VoiceChanges | None = None,
     total: float | None = None,
     progress: Progress = silent,
+    notes: list[str] | None = None,
 ) -> Iterator[Utterance]:
     """Cut a recording into turns and recognise their words.
 
-    Each channel is cut by itself; the turns of all channels come in the order of their starts.
+    Each channel is cut by itself, without what is but a fainter copy of another (`LeakFilter`); the turns of
+    all channels come in the order of their starts.
     How the recording is divided into blocks changes nothing.
 
     :param blocks: float32 `[C, N]` successive pieces at `SAMPLE_RATE`.
@@ -57,36 +60,41 @@ def transcribe_turns(
     :param voices: tells changes of voice; it is asked if `turns` is "voices".
     :param total: seconds of the recording, for progress.
     :param progress: told the seconds so far.
+    :param notes: told of copies that were left out.
     :return: turns of at most 30 s with their samples, named t0001, t0002, … A turn in which no
         words were recognised has no text, and says so; uncertain words are marked.
     """
-    stretches = _stretches(blocks, total, progress)
+    stretches = _stretches(blocks, total, progress, [] if notes is None else notes)
     cutter = None if turns == "pauses" else _Cutter(voices if turns == "voices" else None)
     return _named(_in_order(_turns(stretches, recogniser, cutter)))
 
 
 def _stretches(
-    blocks: Iterable[NDArray[np.float32]], total: float | None, progress: Progress
+    blocks: Iterable[NDArray[np.float32]], total: float | None, progress: Progress, notes: list[str]
 ) -> Iterator[Speech]:
     """Cut every channel at pauses; give the stretches of all in the order of their starts."""
     cutters: list[TurnCutter] = []
+    leaks = LeakFilter()
     ready: list[tuple[float, int, Speech]] = []
     received = 0
     for block in blocks:
         if not cutters:
             channels = [None] if len(block) == 1 else list(range(len(block)))
             cutters = [TurnCutter(channel) for channel in channels]
+        leaks.push(block)
         for number, (cutter, samples) in enumerate(zip(cutters, block, strict=True)):
-            for speech in cutter.push(samples):
+            for speech in leaks.without(cutter.push(samples)):
                 heapq.heappush(ready, (speech.start, number, speech))
         horizon = min(cutter.horizon for cutter in cutters)
+        leaks.forget(horizon)
         while ready and ready[0][0] < horizon:
             yield heapq.heappop(ready)[2]
         received += block.shape[1]
         progress(STAGE, received / SAMPLE_RATE, total or 0.0)
     for number, cutter in enumerate(cutters):
-        for speech in cutter.finish():
+        for speech in leaks.without(cutter.finish()):
             heapq.heappush(ready, (speech.start, number, speech))
+    notes += leaks.notes()
     while ready:
         yield heapq.heappop(ready)[2]
 

@@ -63,6 +63,14 @@ def analyze(
         Path | None,
         typer.Option(metavar="FILE", help="Turns and words of the recording; it is not transcribed then."),
     ] = None,
+    cuts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where turns of the recording begin and end: RTTM, TextGrid or JSON of a diarisation."
+            " Their words are recognised, --turns has no say, and who speaks is dropped.",
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(metavar="MODEL", help="A bundled name (see `mister-e models`), a folder or a Hub id."),
@@ -134,14 +142,17 @@ def analyze(
     debug: Debug = False,
 ) -> None:
     """Tell the emotion of every turn, how sure it is and which expert was trusted."""
-    given = [*inputs, *([] if transcript is None else [transcript])]
+    given = [*inputs, *(file for file in (transcript, cuts) if file is not None)]
     with exit_codes(debug), as_files(given) as streams:
         if transcript in streams and transcript in inputs:
             raise InputError(f"{transcript}: is the recording and its transcript; give one of them as a file")
+        if cuts in streams and cuts in (*inputs, transcript):
+            raise InputError(f"{cuts}: is named twice, and can be read once; give one of them as a file")
         words = streams.get(transcript, transcript) if transcript is not None else None
+        places = streams.get(cuts, cuts) if cuts is not None else None
         files = [streams.get(path, path) for path in inputs]
         recogniser = chosen_recogniser(asr, no_asr)
-        found = expand(files, words, no_asr=recogniser is None, language=language, strict=strict)
+        found = expand(files, words, cuts=places, no_asr=recogniser is None, language=language, strict=strict)
         outputs = choose(out or [], form, found)
         if embed_audio and not any(output.format == "html" for output in outputs):
             raise InputError("--embed-audio is for html: add -o NAME.html")

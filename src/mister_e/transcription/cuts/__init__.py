@@ -47,7 +47,8 @@ def read_cuts(
     bare or under `segments` (WhisperX), `diarization` (pyannote.ai), `content` (pyannote), `sentences` or
     `words` (NeMo), or an object a line with `offset` and `duration`.
 
-    Intervals of one voice that follow each other within 0.25 s are one, unless they carry words. Voices
+    Intervals of one voice that follow each other within 0.25 s are one, unless they carry words or another
+    voice speaks in between. Voices
     serve for that alone: no name of one is in what is returned, nor in a note or an error.
 
     :param path: the file: UTF-8, UTF-16 with its mark, or else Windows-1252.
@@ -81,6 +82,9 @@ def read_cuts(
     )
 
 
+_Key = tuple[object, int | None]
+
+
 def _read(path: Path, text: str, recording: str | Path | None, faults: Faults) -> Sequence[Interval]:
     """Intervals of a file, in its own order.
 
@@ -100,18 +104,31 @@ def _read(path: Path, text: str, recording: str | Path | None, faults: Faults) -
 
 
 def _joined(intervals: Sequence[Interval]) -> list[Interval]:
-    """Join intervals of one voice that are hardly apart; give all in the order of their starts."""
+    """Join intervals of one voice that nothing parts; give all in the order of their starts."""
     joined: list[Interval] = []
-    latest: dict[tuple[object, int | None], int] = {}
+    latest: dict[_Key, int] = {}
+    leaders: dict[_Key, float] = {}  # the two voices that go on longest so far
     for interval in sorted(intervals, key=lambda interval: (interval.start, interval.end)):
         key = interval.voice, interval.channel
         place = None if interval.voice is None else latest.get(key)
-        if place is not None and interval.start - joined[place].end < _JOINED_SECONDS:
+        others = max((end for voice, end in leaders.items() if voice != key), default=0.0)
+        if place is not None and _follows(interval, joined[place].end, others):
             joined[place] = joined[place].until(interval.end)
         else:
-            latest[key] = len(joined)
+            place = latest[key] = len(joined)
             joined.append(interval)
+        ends = {**leaders, key: max(leaders.get(key, 0.0), joined[place].end)}
+        leaders = dict(sorted(ends.items(), key=lambda item: item[1])[-2:])
     return joined
+
+
+def _follows(interval: Interval, end: float, others: float) -> bool:
+    """Whether an interval goes on where one of its voice ends, and no other voice speaks in between.
+
+    :param end: second at which the one before ends.
+    :param others: second at which the last of the others ends that began before this interval.
+    """
+    return interval.start <= end or (interval.start - end < _JOINED_SECONDS and others <= end)
 
 
 def _long_enough(intervals: Sequence[Interval], faults: Faults) -> list[Interval]:

@@ -200,7 +200,7 @@ def _results(data: Any) -> Any:
 
 
 def _is_assembly(data: Any) -> bool:
-    """Tell AssemblyAI's JSON from a conversation of this package, whose turns say whether they are uncertain."""
+    """Tell AssemblyAI's JSON from conversations of this package, whose turns have `text_uncertain`."""
     if not isinstance(data, dict) or not data.keys() & {"utterances", "words", "sentences", "paragraphs"}:
         return False
     turns = data.get("utterances")
