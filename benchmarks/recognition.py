@@ -6,7 +6,8 @@ clean, in noise, in babble of five other readers and backwards, and bursts of vo
 five times in a row. A turn is right if its word error rate (WER) is at most 0.3, wrong from 0.7 on; backwards
 and of bursts, all words are invented. Where a clip has no text, the words recognised in the clean one stand
 for it: only the change is measured then. Thresholds are chosen on half of the speakers and reported on the
-others. It takes about three minutes of CPU.
+others. It takes about three minutes of CPU. `--asr MODEL` measures another recogniser by the same
+thresholds, to `recognition-MODEL.json`.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from numpy.typing import NDArray
 from mister_e.audio.decode import blocks
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.files import write_text
+from mister_e.pretrained.whisper import BUNDLED
 from mister_e.training.stage1.augmentation import noise
 from mister_e.transcription.asr import THRESHOLDS, Decoded, Thresholds, judge
 from mister_e.transcription.segment import transcribe_turns
 from mister_e.transcription.transcripts import read_transcript
-from mister_e.transcription.whisper import WhisperRecogniser
+from mister_e.transcription.whisper import WhisperRecogniser, load_whisper
 
 Sound = NDArray[np.float32]
 SAMPLE = Path(__file__).parent.parent / "samples" / "conversation.flac"
@@ -143,10 +145,10 @@ def five_times(sound: Sound) -> Sound:
     return np.tile(sound[begin : begin + round(1.2 * SAMPLE_RATE)], 5)
 
 
-def recognise(data: Path) -> list[Outcome]:
+def recognise(data: Path, asr: str) -> list[Outcome]:
     """Recognise every turn under every condition, and compare with the words."""
     random = np.random.default_rng(0)
-    recogniser = WhisperRecogniser()
+    recogniser = WhisperRecogniser("en", load_whisper(asr))
     turns = [turn for corpus, most in SPEAKERS.items() for turn in read(data, corpus, most, random)]
     turns += sample()
     bursts = list(read(data, "emogator", BURSTS, random))
@@ -232,10 +234,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--asr", default=BUNDLED)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    outcomes = recognise(arguments.data)
+    outcomes = recognise(arguments.data, arguments.asr)
     chosen, grid = choose([outcome for outcome in outcomes if outcome.half == 0])
     reported = [outcome for outcome in outcomes if outcome.half == 1]
     names = dict.fromkeys(outcome.condition for outcome in outcomes)
@@ -249,7 +252,9 @@ def main() -> None:
         "all": summarise(reported, THRESHOLDS),
         "choice": grid,
     }
-    write_text(arguments.out, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    name = "recognition" if arguments.asr == BUNDLED else f"recognition-{Path(arguments.asr).name}"
+    out = arguments.out or Path(__file__).with_name(f"{name}.json")
+    write_text(out, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 #: In place of a language's code: that which is spoken.
 AUTO = "auto"
 
-#: A turn tells its language by itself if it is so long (s), and a language so probable.
-_SECONDS, _PROBABILITY = 3.0, 0.7
+#: A turn tells its language by itself if it is so long (s), and a language so probable. Of such pieces of
+#: acted and read sentences in Polish and English Whisper base takes one in a hundred for another language, of
+#: pieces of Polish below a second more than half.
+_SECONDS, _PROBABILITY = 1.5, 0.9
 #: A language is one of the recording from this share of the time of such turns on: a call in two languages
 #: keeps both, and one turn that is taken for Welsh does not make others Welsh.
 _SHARE = 0.1
