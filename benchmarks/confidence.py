@@ -40,6 +40,7 @@ from mister_e.transcription.whisper import WhisperRecogniser
 
 #: Corpora with clips in which no words of English are found.
 WORDLESS = ("emogator", "nemo")
+PARTS = ("wordless", "crosstalk")
 #: A turn is crosstalk from this fraction of the time in which anybody is heard.
 SHARED = 0.4
 #: Clips that are recognised together.
@@ -124,20 +125,13 @@ def rule(cuts: Iterable[Cut]) -> dict[str, Any]:
     }
 
 
-def interrupted(
-    pipeline: Pipeline, data: Path, part: str, count: int, work: Path | None, turns: str
-) -> Iterator[Cut]:
-    """Recordings in which people interrupt each other, as they are cut."""
-    for recording in joined(data, part, count, work, crosstalk=True):
-        yield once(work, turns, recording, partial(cut, pipeline, recording, turns))
-
-
 def main() -> None:
     """Read the command line, fit, score and write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with emogator/, ravdess/, …, turns/")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--turns", default="voices", help="how recordings are cut: sentences or voices")
     parser.add_argument("--count", type=int, default=20, help="joined recordings of a part")
@@ -150,40 +144,42 @@ def main() -> None:
     given = pipeline.model.config.calibration
     # what the notes change is fitted from nothing, whatever a former fit left
     plain = given.model_copy(update={"wordless": None, "crosstalk": 1.0})
-    bursts = {part: wordless(pipeline, arguments.data, split) for part, split in SPLITS.items()}
-    mixed: dict[str, list[Cut]] = {
-        part: list(
-            interrupted(pipeline, arguments.data, part, arguments.count, arguments.work, arguments.turns)
-        )
-        for part in SPLITS
-    }
-    # turns were judged with the factor that the model has
-    noted = {part: calibrated(crosstalk(cuts), 1 / given.crosstalk) for part, cuts in mixed.items()}
-    fitted = fit_notes(plain, wordless=bursts["choosing"], crosstalk=[noted["choosing"]])
-    result = {
-        "model": pipeline.model.config.name,
-        "turns": arguments.turns,
-        "calibration": fitted.model_dump(),
-        "wordless": _before_after(bursts["reporting"], plain, fitted),
-        "crosstalk": {
-            "turns": len(noted["reporting"]),
-            "before": ece([noted["reporting"]]),
-            "after": ece([calibrated(noted["reporting"], fitted.crosstalk)]),
-        },
-        "rule": {part: rule(cuts) for part, cuts in mixed.items()}
-        | {
-            "meetings": rule(
-                once(arguments.work, arguments.turns, one, partial(cut, pipeline, one, arguments.turns))
-                for one in meetings(arguments.data / "turns")
-            )
-        },
-    }
-    logging.info("%s", json.dumps(result))
     former = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
-    models = former | {result["model"]: result}
+    result = former.get(pipeline.model.config.name, {})
+    fitted = given
+    if "wordless" in arguments.parts:
+        bursts = {part: wordless(pipeline, arguments.data, split) for part, split in SPLITS.items()}
+        fitted = fit_notes(fitted, wordless=bursts["choosing"])
+        result["wordless"] = _before_after(bursts["reporting"], plain, fitted)
+    if "crosstalk" in arguments.parts:
+        mixed = {part: list(_interrupted(pipeline, part, arguments.turns, arguments)) for part in SPLITS}
+        # turns were judged with the factor that the model has
+        noted = {part: calibrated(crosstalk(cuts), 1 / given.crosstalk) for part, cuts in mixed.items()}
+        fitted = fit_notes(fitted, crosstalk=[noted["choosing"]])
+        errors = [ece([noted["reporting"]]), ece([calibrated(noted["reporting"], fitted.crosstalk)])]
+        result["crosstalk"] = {
+            "turns": len(noted["reporting"]),
+            "before": errors[0],
+            "after": errors[1],
+        }
+        result["rule"] = {part: rule(cuts) for part, cuts in mixed.items()}
+        result["rule"]["meetings"] = rule(
+            once(arguments.work, arguments.turns, one, partial(cut, pipeline, one, arguments.turns))
+            for one in meetings(arguments.data / "turns")
+        )
+    result["calibration"] = fitted.model_dump()
+    logging.info("%s", json.dumps(result))
+    models = former | {pipeline.model.config.name: result}
     write_text(arguments.out, json.dumps(models, indent=1, ensure_ascii=False) + "\n")
     if arguments.write is not None:
         recalibrate(arguments.write, fitted)
+
+
+def _interrupted(pipeline: Pipeline, part: str, turns: str, arguments: argparse.Namespace) -> Iterator[Cut]:
+    """Recordings in which people interrupt each other, as they are cut."""
+    work = arguments.work
+    for recording in joined(arguments.data, part, arguments.count, work, crosstalk=True):
+        yield once(work, turns, recording, partial(cut, pipeline, recording, turns))
 
 
 def _before_after(found: Sequence[Predictions], plain: Calibration, fitted: Calibration) -> dict[str, Any]:

@@ -30,9 +30,7 @@ def test_notes_come_in_their_order():
 
 def test_each_piece_has_its_own_share_of_the_overlap():
     speech = Speech(7.0, None, np.ones(4 * SAMPLE_RATE, np.float32), ())
-    words = [
-        Word(text, 0.5 * k, 0.5 * k + 0.4) for k, text in enumerate("abcdefgh")
-    ]
+    words = [Word(text, 0.5 * k, 0.5 * k + 0.4) for k, text in enumerate("abcdefgh")]
     overlap = np.zeros(4 * OVERLAP_RATE, np.float32)
     overlap[2 * OVERLAP_RATE :] = 0.9
     marks = VoiceMarks(np.float32([1.95]), np.float32([0.99]), overlap)
