@@ -9,7 +9,7 @@ import torch
 
 from mister_e import Analysis, Conversation, Pipeline, Utterance
 from mister_e.audio.decode import read_clip
-from mister_e.conversation import Clip
+from mister_e.conversation import CROSSTALK, Clip
 from mister_e.errors import InputError
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -232,6 +232,43 @@ def test_a_transcript_belongs_to_one_recording(pipeline):
     words = Conversation("c", (Utterance("t1", "Hello"),))
     with pytest.raises(InputError, match="has its own words"):
         pipeline(words, transcript=SAMPLES / "conversation.srt")
+
+
+def test_a_recording_is_cut_where_a_diariser_says(pipeline, tmp_path):
+    cuts = tmp_path / "call.rttm"
+    rows = (
+        "0.5 3.0 <NA> <NA> Quill",
+        "3.6 2.4 <NA> <NA> Mara",
+        "3.9 1.6 <NA> <NA> Quill",
+        "8 -1 <NA> <NA> Mara",
+    )
+    cuts.write_text("".join(f"SPEAKER conversation 1 {row} <NA> <NA>\n" for row in rows))
+    analysis = pipeline(RECORDING, cuts=cuts)
+    turns = list(analysis)
+    assert [(turn.start, turn.end) for turn in turns] == [(0.5, 3.5), (3.6, 6.0), (3.9, 5.5)]
+    assert [CROSSTALK in turn.notes for turn in turns] == [False, True, True]
+    assert "apartment" in turns[0].text
+    (note,) = [note for note in analysis.conversations[0].notes if note.startswith("call.rttm: ")]
+    assert note == "call.rttm: line 4: length is -1, expected seconds, 0 or more; it was left out"
+    assert not any(name in analysis.to_json() for name in ("Quill", "Mara"))
+
+
+def test_cuts_belong_to_one_recording_without_a_transcript(pipeline, tmp_path):
+    cuts, words = tmp_path / "a.rttm", SAMPLES / "conversation.srt"
+    with pytest.raises(InputError, match="a file of cuts belongs to one recording"):
+        pipeline([RECORDING, RECORDING], cuts=cuts)
+    with pytest.raises(InputError, match="leave one of them out"):
+        pipeline(RECORDING, cuts=cuts, transcript=words)
+    with pytest.raises(InputError, match="is a transcript itself"):
+        pipeline(words, cuts=cuts)
+    with pytest.raises(InputError, match="has its own turns"):
+        pipeline(Conversation("c", (Utterance("t1", "Hello"),)), cuts=cuts)
+
+
+def test_what_is_mono_is_told_where_channels_are_split(pipeline):
+    (rows,) = pipeline(RECORDING, channels="split", asr=False).conversations
+    assert "it has one channel: --channels split has nothing to split" in rows.notes
+    assert {turn.channel for turn in rows} == {None}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -195,6 +195,27 @@ def test_a_transcript_goes_with_one_recording(tmp_path):
     assert refusal([a], tmp_path / "none.srt") == f"{tmp_path}/none.srt: no such transcript"
 
 
+def test_cuts_go_with_one_recording_and_no_transcript(tmp_path):
+    a, b, words, cuts = touch(tmp_path, "a.wav", "b.wav", "c.srt", "a.rttm")
+    (given,) = expand([a], cuts=cuts).inputs
+    assert (given.source, given.transcript, given.cuts) == (a, None, cuts)
+    assert given.files == (a, cuts)
+    assert refusal([a, b], cuts=cuts) == "--cuts goes with exactly one recording, got 2 inputs"
+    assert refusal([a], words, cuts=cuts) == (
+        "--cuts and --transcript both say where turns begin and end: leave one of them out"
+    )
+    assert refusal([words], cuts=cuts) == f"{words}: is a transcript; --cuts needs the recording as INPUT"
+    assert refusal([a], cuts=tmp_path / "none") == f"{tmp_path}/none: no such file of cuts"
+
+
+def test_cuts_take_the_place_of_the_transcript_beside_a_recording(tmp_path):
+    (tmp_path / "calls").mkdir()
+    a, _ = touch(tmp_path / "calls", "a.wav", "a.srt")
+    (cuts,) = touch(tmp_path, "a.rttm")
+    (given,) = expand([tmp_path / "calls"], cuts=cuts).inputs
+    assert (given.source, given.transcript, given.cuts) == (a, None, cuts)
+
+
 def test_words_and_no_words_contradict_each_other(tmp_path):
     a, words = touch(tmp_path, "a.wav", "a.srt")
     assert refusal([a], words, no_asr=True) == (
