@@ -64,6 +64,11 @@ def test_rttm_as_diarisers_write_it(tmp_path):
     assert notes == []
 
 
+def test_ends_are_as_exact_as_what_is_written(tmp_path):
+    assert read(tmp_path, line("10.454", "0.499")) == [(10.454, 10.953)]
+    assert read(tmp_path, '[{"offset": 10.454, "duration": 0.499}]', "a.json") == [(10.454, 10.953)]
+
+
 def test_content_tells_the_format_whatever_the_file_is_called(tmp_path):
     assert read(tmp_path, line(1, 2), "cuts.txt") == [(1.0, 3.0)]
     assert read(tmp_path, '[{"start": 1, "end": 3}]', "cuts.rttm") == [(1.0, 3.0)]
@@ -88,7 +93,7 @@ def test_of_several_recordings_the_own_lines_are_taken(tmp_path):
     content = line(1, 2, file="other") + line(4, 2, file="Call") + line(7, 2, file="call.wav")
     notes = []
     assert read(tmp_path, content, notes=notes) == [(4.0, 6.0), (7.0, 9.0)]
-    assert notes == ["1 lines of 1 other recordings were passed over"]
+    assert notes == ["lines of other recordings passed over: 1, of 1"]
     refused(
         tmp_path, content, "is of 3 recordings, none is talk: other, Call, call.wav$", recording="talk.wav"
     )

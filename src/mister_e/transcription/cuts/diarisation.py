@@ -138,7 +138,7 @@ def _times(place: Mapping[str, Any]) -> tuple[float | None, float | None]:
         for names in (_STARTS, _ENDS, _LENGTHS)
     )
     if end is None and start is not None and length is not None:
-        end = start + length
+        end = round(start + length, 6)
     return start, end
 
 

@@ -84,7 +84,7 @@ def _row(fields: Sequence[str], where: str) -> tuple[str, Interval]:
     found = interval(
         where,
         start,
-        start + seconds,
+        round(start + seconds, 6),  # 10.454 and 0.499 make 10.953
         voice or None,
         int(channel) - 1 if channel.isdecimal() and 0 < int(channel[:6]) < 1000 else None,
     )
@@ -123,5 +123,5 @@ def _names_of(recording: str | Path | None, rows: dict[str, list[Interval]], fau
         faults.remark(f"its lines name the recording {names[0][:80]!r}, not {path.stem!r}")
     if fitting and len(fitting) < len(names):
         lines = sum(len(rows[name]) for name in names if name not in fitting)
-        faults.remark(f"{lines} lines of {len(names) - len(fitting)} other recordings were passed over")
+        faults.remark(f"lines of other recordings passed over: {lines}, of {len(names) - len(fitting)}")
     yield from fitting or names
