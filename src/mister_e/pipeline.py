@@ -14,9 +14,6 @@ from torch import Tensor
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
 from mister_e.audio.format import Channels
-from mister_e.audio.resampling import array_blocks
-from mister_e.audio.sandbox import blocks, probe
-from mister_e.audio.waveform import Waveform
 from mister_e.conversation import Conversation, Utterance, has_words
 from mister_e.encoders.base import UtteranceEncoder
 from mister_e.errors import InputError, describe
@@ -27,12 +24,11 @@ from mister_e.inputs import Input, Sound, as_sources, named_inputs
 from mister_e.labels import LabelSet
 from mister_e.pretrained.whisper import BUNDLED
 from mister_e.progress import INPUT, Progress, silent
-from mister_e.transcription.align import cut_turns
-from mister_e.transcription.asr import Recogniser, for_recording
-from mister_e.transcription.channels import tell_mono
-from mister_e.transcription.cuts.turns import transcribe_cuts
-from mister_e.transcription.segment import Turns, transcribe_turns
+from mister_e.transcription.asr import Recogniser
+from mister_e.transcription.recording import open_recording, recording_turns
+from mister_e.transcription.segment import Turns
 from mister_e.transcription.transcripts import is_transcript, read_transcript
+from mister_e.transcription.voices import VoiceChanges
 from mister_e.transcription.whisper import AUTO, whisper_recognisers
 from mister_e.version import __version__
 
@@ -257,52 +253,43 @@ class Pipeline:
             words = read_transcript(path, strict=strict, notes=notes)
             found = self._analyzed(path.stem, words, notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(found), tuple(notes))
-        name, file, header = "recording", None, None
-        if isinstance(source, Sound):
-            total: float | None = max(source.samples.shape) / source.rate
-            sound = array_blocks(*source, channels=channels, notes=notes)
-        else:
-            name, file, header = Path(source).stem, str(source), probe(source, track=track)
-            total = header.duration
-            sound = blocks(source, channels=channels, track=track, notes=notes)
-        waveform = Waveform()
-        watched = waveform.watch(tell_mono(sound, notes) if channels == "split" else sound)
-        recogniser = for_recording(self._recogniser(language)) if asr and transcript is None else None
-        if cuts is not None:
-            utterances = transcribe_cuts(
-                watched,
-                cuts,
-                recogniser=recogniser,
-                total=total,
-                recording=header,
-                strict=strict,
-                progress=progress,
-                notes=notes,
-            )
-        elif transcript is None:
-            utterances = transcribe_turns(
-                watched, recogniser=recogniser, turns=turns, total=total, progress=progress, notes=notes
-            )
-        else:
-            remarks: list[str] = []
-            cues = read_transcript(transcript, strict=strict, notes=remarks)
-            notes += [f"{Path(transcript).name}: {remark}" for remark in remarks]
-            utterances = cut_turns(
-                watched,
-                cues,
-                total=total,
-                recording=header,
-                origin=transcript,
-                strict=strict,
-                progress=progress,
-                notes=notes,
-            )
-        found = self._analyzed(name, utterances, notes, progress)
+        recording = open_recording(source, channels=channels, track=track, notes=notes)
+        utterances = recording_turns(
+            recording,
+            transcript=transcript,
+            cuts=cuts,
+            recogniser=self._recogniser(language) if asr and transcript is None else None,
+            turns=turns,
+            voices=self._voices(turns),
+            strict=strict,
+            progress=progress,
+        )
+        found = self._analyzed(recording.name, utterances, notes, progress)
         if not found:
             notes.append("no speech was found")
+        waveform = recording.waveform
         return ConversationAnalysis(
-            name, file, waveform.duration, tuple(found), tuple(notes), waveform.outline()
+            recording.name,
+            recording.path,
+            waveform.duration,
+            tuple(found),
+            tuple(notes),
+            waveform.outline(),
         )
+
+    def _voices(self, turns: Turns) -> VoiceChanges | None:
+        """What tells changes of voice; None = it is not asked.
+
+        :raises InputError: the model has none.
+        """
+        if turns != "voices":
+            return None
+        if self.model.voices is None:
+            raise InputError(
+                f"model {self.model.config.name}: has no network that tells changes of voice; cut turns at"
+                " sentences, or export it with one"
+            )
+        return self.model.voices
 
     def _recogniser(self, language: str) -> Recogniser:
         """What recognises the words of a language, made once."""
