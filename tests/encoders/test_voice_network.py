@@ -44,14 +44,14 @@ def test_pads_and_neighbours_change_nothing(network):
 
 def test_a_moment_is_judged_by_its_windows_alone(network):
     """Windows reach half a second; what is further away counts for nothing."""
-    states, real = torch.randn(1, 200, 384), torch.ones(1, 200, dtype=torch.bool)
+    states, real = torch.randn(1, 100, 384), torch.full((1, 100), 2)
     other = states.clone()
-    other[:, :50], other[:, 150:] = torch.randn(1, 50, 384), 0.0
+    other[:, :37], other[:, 63:] = torch.randn(1, 37, 384), 0.0
     moments = torch.tensor([[2.0]])
     with torch.inference_mode():
-        first, second = (network.judge([found], real, moments)[0] for found in (states, other))
-        other[:, 90:100] = torch.randn(1, 10, 384)
-        third = network.judge([other], real, moments)[0]
+        first, second = (network.judge(found, real, moments)[0] for found in (states, other))
+        other[:, 40:50] = torch.randn(1, 10, 384)
+        third = network.judge(other, real, moments)[0]
     torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(second, third, atol=1e-4)
 
@@ -136,3 +136,16 @@ def test_half_a_folder_is_named(folder, name):
     (folder / name).write_bytes(b"{")
     with pytest.raises(InputError, match=name):
         load_network(folder)
+
+
+def test_states_are_means_of_two_of_the_base(network):
+    mels, lengths = torch.randn(2, 30, 80), torch.tensor([30, 21])
+    layers, real = network.states(mels, lengths)
+    states, count = network.read(mels, lengths)
+    assert states.shape == (2, 8, 384)
+    assert count.tolist() == [[2] * 7 + [1], [2] * 5 + [1, 0, 0]]
+    for row in range(2):
+        for place in range(8):
+            own = [layers[1][row, i] for i in (2 * place, 2 * place + 1) if i < 15 and real[row, i]]
+            expected = torch.stack(own).mean(0) if own else torch.zeros(384)
+            torch.testing.assert_close(states[row, place], expected, atol=1e-5, rtol=1e-5)

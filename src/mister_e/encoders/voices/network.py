@@ -7,7 +7,6 @@ voice leaves it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -17,8 +16,8 @@ from torch.nn import functional as F
 
 from mister_e.encoders.speech.whisper_layers import LAYERS, WIDTH, WhisperStates
 
-#: Whisper's states in a second, and in a value of the overlap.
-STATE_RATE, STATES_PER_VALUE = 50, 5
+#: States in a second: means of two of Whisper's. A value of the overlap is the mean of two and a half.
+STATE_RATE, _HALVES_PER_VALUE = 25, 5
 # Weights of states are exponentials of bounded scores: sums over windows are differences of running sums.
 _HIGHEST_SCORE = 5.0
 
@@ -82,6 +81,11 @@ class VoiceChangeNetwork(nn.Module):
         self.overlap_in = nn.Conv1d(width, config.overlap_hidden, 5, padding=2)
         self.overlap_out = nn.Conv1d(config.overlap_hidden, 1, 5, padding=2)
 
+    @property
+    def last_bias(self) -> Tensor:
+        """What is added to the logit of every change: where half of the probability lies."""
+        return self.compare[-1].get_parameter("bias")
+
     def forward(self, mels: Tensor, lengths: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
         """Tell of moments and of tenths of a second.
 
@@ -91,16 +95,33 @@ class VoiceChangeNetwork(nn.Module):
         :return: float32 logits `[N, K]` that the voice changes at a moment, and `[N, V]` that several speak,
             10 a second; what lies behind a stretch's end is 0.
         """
-        with torch.no_grad():
-            layers, real = self.states(mels, lengths)
-        return self.judge(layers[1:], real, moments)
+        states, real = self.read(mels, lengths)
+        return self.judge(states, real, moments)
 
-    def judge(self, layers: Sequence[Tensor], real: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
-        """Tell from the states of the base's layers `[N, F, 384]` and bool `[N, F]`, True = a real state."""
+    @torch.no_grad()
+    def read(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Read stretches with the frozen base.
+
+        :param mels: `[N, M, 80]`.
+        :param lengths: int64 `[N]`, the real ones of each stretch.
+        :return: `[N, F, layers * 384]`, `STATE_RATE` a second, and how many of Whisper's states each is the
+            mean of, int64 `[N, F]`, 0 to 2.
+        """
+        layers, real = self.states(mels, lengths)
+        states = torch.where(real[..., None], torch.cat(layers[1:], -1), mels.new_zeros(()))
+        odd = real.shape[1] % 2
+        count = F.pad(real, (0, odd)).unflatten(1, (-1, 2)).sum(2)
+        summed = F.pad(states, (0, 0, 0, odd)).unflatten(1, (-1, 2)).sum(2)
+        return summed / count.clamp(min=1)[..., None], count
+
+    def judge(self, states: Tensor, count: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell from what `read` gives; moments and logits are those of `forward`."""
+        real = count > 0
+        layers = states.split(WIDTH, -1)
         normed = [norm(layer) for norm, layer in zip(self.norms, layers, strict=True)]
         projected = F.gelu(self.project(torch.cat(normed, -1)))
         states = torch.where(real[..., None], projected, projected.new_zeros(()))
-        return self._changes(self.dropout(states), real, moments), self._overlap(states, real)
+        return self._changes(self.dropout(states), real, moments), self._overlap(states, count)
 
     def _changes(self, states: Tensor, real: Tensor, moments: Tensor) -> Tensor:
         """Logits `[N, K]` that the voice changes."""
@@ -134,11 +155,14 @@ class VoiceChangeNetwork(nn.Module):
         described: Tensor = self.describe(torch.cat([mean, deviation], -1))
         return described
 
-    def _overlap(self, states: Tensor, real: Tensor) -> Tensor:
+    def _overlap(self, states: Tensor, count: Tensor) -> Tensor:
         """Logits `[N, V]` that several speak, 0 behind a stretch's end."""
-        missing = -states.shape[1] % STATES_PER_VALUE
-        there = F.pad(real, (0, missing)).unflatten(1, (-1, STATES_PER_VALUE)).sum(2)
-        summed = F.pad(states, (0, 0, 0, missing)).unflatten(1, (-1, STATES_PER_VALUE)).sum(2)
+        halves = torch.stack([count > 0, count > 1], -1).flatten(1)
+        missing = -halves.shape[1] % _HALVES_PER_VALUE
+        halves = F.pad(halves, (0, missing))
+        doubled = F.pad(states.repeat_interleave(2, 1), (0, 0, 0, missing)) * halves[..., None]
+        there = halves.unflatten(1, (-1, _HALVES_PER_VALUE)).sum(2)
+        summed = doubled.unflatten(1, (-1, _HALVES_PER_VALUE)).sum(2)
         kept = (there > 0)[:, None]
         tenths = (summed / there.clamp(min=1)[..., None]).transpose(1, 2)
         hidden = F.gelu(self.overlap_in(tenths)) * kept

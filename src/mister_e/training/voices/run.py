@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mister_e.corpora.clips import MANIFEST
-from mister_e.encoders.speech.frontend import SpeechFrontend
 from mister_e.encoders.voices.network import VoiceChangeNetwork
 from mister_e.encoders.voices.persistence import load_network, save_network
 from mister_e.errors import MisterEError
@@ -21,7 +22,8 @@ from mister_e.training.runs import check_run_config, check_unique, process_count
 from mister_e.training.runtime import seed_everything
 from mister_e.training.voices.clips import Voices, find_folders, read_voices
 from mister_e.training.voices.settings import VoicesRecipe
-from mister_e.training.voices.task import SCORE, VoiceTask, draw_validation, scores
+from mister_e.training.voices.states import keep_states
+from mister_e.training.voices.task import SCORE, VoiceTask, judged, limit_of, scores
 from mister_e.training.weight_averaging import WeightAverage
 from mister_e.version import installed_versions
 
@@ -57,12 +59,17 @@ def run_voices(
     folders = find_folders(list(recipe.corpora), data)
     results = []
 
-    @cache
     def voices(split: str) -> list[Voices]:
         most = recipe.train.clips_per_voice
         return read_voices(
             folders, recipe.corpora, split, out / "kept", clips_per_voice=most, progress=progress
         )
+
+    @cache
+    def states(split: str) -> list[Path]:
+        network = VoiceChangeNetwork(recipe.network)
+        kept = out / "kept"
+        return keep_states(network, recipe, split, partial(voices, split), kept, progress=progress)
 
     for seed in check_unique(seeds):
         run = out / f"seed-{seed}"
@@ -74,11 +81,10 @@ def run_voices(
         }
         check_run_config(run, config)
         if not (run / "result.json").is_file():
-            _train(run, recipe, voices("train"), voices("validation"), config, progress)
+            _train(run, recipe, states, config, progress)
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
         if test and "test" not in result:
-            stretches = draw_validation(voices("test"), recipe)
-            result["test"] = scores(load_network(run / NETWORK), stretches, SpeechFrontend(), recipe)
+            result["test"] = scores(judged(load_network(run / NETWORK), states("test")))
             write_text(run / "result.json", json.dumps(result, indent=2) + "\n")
         results.append(result)
     summary = {
@@ -97,24 +103,29 @@ def run_voices(
 def _train(
     run: Path,
     recipe: VoicesRecipe,
-    train: Sequence[Voices],
-    validation: Sequence[Voices],
+    states: Callable[[str], Sequence[Path]],
     config: dict[str, Any],
     progress: Progress,
 ) -> None:
     """Train with one seed and keep the network."""
     settings = recipe.train.model_copy(update={"seed": config["seed"]})
+    train, validation = states("train"), states("validation")
     seed_everything(settings.seed)
     network = VoiceChangeNetwork(recipe.network)
-    task = VoiceTask(network, train, validation, recipe)
     average = WeightAverage(settings.ema, None) if settings.ema else None
+    task = VoiceTask(network, train, validation, settings)
     trained = Loop(task, settings, run, average=average, score=SCORE).fit(progress)
+    # so that half is the probability above which a moment is taken for a change
+    limit = limit_of(judged(network, validation))
+    with torch.no_grad():
+        network.last_bias.sub_(limit)
     save_network(network, run / NETWORK)
     best = trained.history[trained.best_epoch]
     result = {
         **config,
         "best_epoch": trained.best_epoch,
         SCORE: best[SCORE],
+        "limit": limit,
         "history": list(trained.history),
         "versions": installed_versions(),
     }

@@ -68,7 +68,7 @@ class StretchConfig(Section):
 class VoiceTraining(LoopSettings):
     """How the network is trained.
 
-    :param steps: in an epoch.
+    :param stretches: in an epoch, the same in each; what the base makes of them is kept.
     :param batch_size: stretches in a batch.
     :param validation_stretches: the same ones after each epoch.
     :param clips_per_voice: read at most, so that a voice of many clips costs no more than others.
@@ -76,11 +76,11 @@ class VoiceTraining(LoopSettings):
     :param ema: decay of a running mean of the weights, which is validated and kept; 0 = none.
     """
 
-    epochs: int = Field(8, gt=0)
+    epochs: int = Field(10, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
-    steps: int = Field(75, gt=0)
+    stretches: int = Field(1920, gt=0)
     batch_size: int = Field(12, gt=0)
-    validation_stretches: int = Field(300, gt=0)
+    validation_stretches: int = Field(240, gt=0)
     clips_per_voice: int = Field(12, gt=0)
     overlap_weight: float = Field(0.5, ge=0)
     ema: float = Field(0.99, ge=0, lt=1)
