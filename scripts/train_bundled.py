@@ -1,9 +1,10 @@
 """Train the bundled models by the public verbs: `python scripts/train_bundled.py --data DIR`.
 
 DIR holds `erc/meld.csv`, `erc/emorynlp/` and the folders of clips `ravdess/`, `nemo/`, `emogator/` and
-`librispeech/`, each with a `manifest.csv`. How the models are made is in `recipes/mini.yaml` and
-`recipes/mini-llm.yaml`. Every step goes on where it was, so that the script may be stopped and run again;
-test splits are scored once, when all is chosen, for the rows of the model cards.
+`librispeech/`, each with a `manifest.csv`, and `crema_d/` for changes of voice. How the models are made is in
+`recipes/mini.yaml`, `recipes/mini-llm.yaml` and `recipes/voice-changes.yaml`. Every step goes on where it
+was, so that the script may be stopped and run again; test splits are scored once, when all is chosen, for the
+rows of the model cards.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def main() -> None:
     # both models hear by the same encoder
     verb("finetune", RECIPES / "mini.yaml", "--part", "speech", *corpora_of(work), "-o", work / "voice")
     voice = work / "voice" / f"seed-{SEED}"
+    voices = ("finetune", RECIPES / "voice-changes.yaml", "--part", "voices", "--data", data)
+    verb(*voices, "--seed", SEED, "-o", work / "voice-changes", "--test")
     for name in CLIPS:
         store = work / "stores" / name
         verb("embed", "--data", work / "corpora" / name, "--speech", voice, "-o", store)
@@ -89,7 +92,8 @@ def train(name: str, data: Path, work: Path, voice: Path) -> None:
     paired = ("--data", own / "store", *voices, "--speech", voice)
     verb("train", recipe, *paired, "--seed", SEED, "-o", own / "run")
     run = own / "run" / f"seed-{SEED}"
-    export = ("export", run, *encoders, "--name", name, "-o", model)
+    head = ("--voices-head", work / "voice-changes" / f"seed-{SEED}")
+    export = ("export", run, *encoders, *head, "--name", name, "-o", model)
     verb(*export)
     rows = score(model, run, paired, data, own / "scores")
     verb(*export, *(word for row, path in rows.items() for word in ("--scores", f"{row}={path}")))

@@ -1,17 +1,20 @@
 import inspect
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mister_e.encoders.voices.network import VoiceChangeConfig, VoiceChangeNetwork
 from mister_e.errors import InputError
 from mister_e.files import sha256
 from mister_e.inference.calibration import Calibration
 from mister_e.inference.export import recalibrate
 from mister_e.inference.model_config import read_config
 from mister_e.inference.model_folder import ModelFolder
+from mister_e.inference.voices import VoiceChangeDetector
 from mister_e.pretrained import bundled, model_folder
 
 
@@ -251,3 +254,30 @@ def test_a_folder_without_a_calibration_of_its_own_for_turns_without_words_opens
     (copy / "config.json").write_text(json.dumps(config))
     calibration = read_config(copy).calibration
     assert (calibration.wordless, calibration.crosstalk) == (None, 1.0)
+
+
+@pytest.fixture
+def head(tmp_path):
+    torch.manual_seed(0)
+    small = VoiceChangeConfig(layers=1, width=8, values=4, windows=(0.5,), hidden=4, overlap_hidden=2)
+    VoiceChangeDetector(VoiceChangeNetwork(small)).save(tmp_path / "head" / "voices")
+    return tmp_path / "head"
+
+
+def test_a_model_tells_changes_of_voice_where_its_folder_says_so(copy, head, tmp_path):
+    model = replace(ModelFolder.load(copy), voices=VoiceChangeDetector.load(head / "voices"))
+    model.save_pretrained(tmp_path / "with")
+    config = read_config(tmp_path / "with")
+    assert {"voices/voices.json", "voices/model.safetensors"} < set(config.files)
+    assert "**Changes of voice**" in (tmp_path / "with" / "README.md").read_text()
+    loaded = ModelFolder.load(tmp_path / "with")
+    assert loaded.voices is not None
+    assert loaded.voices.config.width == 8
+    assert ModelFolder.load(tmp_path / "with", encoders=False).voices is None
+    (tmp_path / "with" / "voices" / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(InputError, match=r"voices/model\.safetensors: its SHA-256"):
+        ModelFolder.load(tmp_path / "with")
+    replace(loaded, voices=None).save_pretrained(tmp_path / "with")
+    without = ModelFolder.load(tmp_path / "with")
+    assert not any(name.startswith("voices/") for name in without.config.files)
+    assert without.voices is None
