@@ -90,7 +90,7 @@ def read(data: Path, corpus: str, most: int, random: np.random.Generator) -> Ite
         clip = clips[speaker][random.integers(len(clips[speaker]))]
         sound = load(data / corpus / clip["file"])
         if corpus == "librispeech":
-            turns = transcribe_turns([sound[None]], recogniser=None)
+            turns = transcribe_turns([sound[None]], recogniser=None, turns="pauses")
             parts = (turn.audio.load() for turn in turns if turn.audio is not None)
             sound = next((part for part in parts if 1.5 <= len(part) / SAMPLE_RATE <= 8), sound[:0])
         if len(sound):
