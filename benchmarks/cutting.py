@@ -10,7 +10,9 @@ their sound alone, for acted sentences tell nothing of an emotion, and the text 
 
 * `right`: % of the labelled time that lies in turns with the right emotion; time outside turns counts as
   wrong, and where two clips overlap either label is right. `right_macro`: its mean over the emotions.
-  `right_overlapped`: the same where clips overlap; `right_alone`: where one voice is heard.
+  `right_overlapped`: the same where clips overlap; `right_alone`: where one voice is heard;
+  `right_in_turns`: of the time that lies in turns, which is `in_turns` % of the labelled time: ends of clips
+  and faint clips in noise are not heard as speech, and all ways of cutting miss them alike.
 * `ece`: calibration error, 0 to 1, each turn weighted by its labelled time.
 
 Cutting:
@@ -258,22 +260,30 @@ def emotion_scores(cuts: Sequence[Cut]) -> dict[str, float | None]:
     """Scores of the emotions of turns by time; see above."""
     labelled = np.zeros(len(MELD_EMOTIONS))
     right = np.zeros(len(MELD_EMOTIONS))
-    totals = dict.fromkeys(("all", "alone", "overlapped"), np.zeros(2))
+    totals = dict.fromkeys(("all", "alone", "overlapped", "in turns"), np.zeros(2))
     bins = np.zeros((BINS, 3))
     for each in cuts:
         expressed, several = each.expressed(), each.heard().sum(0) > 1
         there = expressed.any(0)
         good = np.zeros(each.frames, bool)
+        covered = np.zeros(each.frames, bool)
         for turn in each.turns:
             own = frames(turn.start, turn.end)
             match = expressed[MELD_EMOTIONS.index(turn.emotion), own]
             good[own] |= match
+            covered[own] = True
             row = min(int(turn.confidence * BINS), BINS - 1)
             time_there = there[own].sum()
             bins[row] += (time_there, time_there * turn.confidence, match.sum())
         labelled += expressed.sum(1)
         right += (expressed & good).sum(1)
-        for name, where in (("all", there), ("alone", there & ~several), ("overlapped", several)):
+        places = {
+            "all": there,
+            "alone": there & ~several,
+            "overlapped": several,
+            "in turns": there & covered,
+        }
+        for name, where in places.items():
             totals[name] = totals[name] + (good[where].sum(), where.sum())
     error = float(np.abs(bins[:, 2] - bins[:, 1]).sum() / bins[:, 0].sum())
     known = labelled > 0
@@ -282,6 +292,8 @@ def emotion_scores(cuts: Sequence[Cut]) -> dict[str, float | None]:
         "right_macro": round(float(100 * np.mean(right[known] / labelled[known])), 1),
         "right_alone": percent(*totals["alone"]),
         "right_overlapped": percent(*totals["overlapped"]),
+        "right_in_turns": percent(*totals["in turns"]),
+        "in_turns": percent(totals["in turns"][1], totals["all"][1]),
         "ece": round(error, 3),
         **{
             f"right_{name}": percent(part, whole)

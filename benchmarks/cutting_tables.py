@@ -25,6 +25,7 @@ COLUMNS = {
 #: Columns of the emotions.
 EMOTIONS = {
     "right": "right, % of time",
+    "right_in_turns": "of time in turns",
     "right_macro": "mean over emotions",
     "right_overlapped": "where voices overlap",
     "ece": "ECE",

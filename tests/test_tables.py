@@ -123,7 +123,13 @@ def test_a_script_finds_all_that_it_imports(path, monkeypatch):
 def test_the_tables_of_cutting_have_a_row_a_way(tables):
     names = ("two_voices", "changes_found", "median_turn", "short_turns", "turns_a_minute", "cpu")
     scores = dict.fromkeys(names, 1.5) | {"cpu": None}
-    judged = {"right": 50.0, "right_macro": 40.0, "right_overlapped": None, "ece": 0.05}
+    judged = {
+        "right": 50.0,
+        "right_in_turns": 60.0,
+        "right_macro": 40.0,
+        "right_overlapped": None,
+        "ece": 0.05,
+    }
     ways = {"pauses": scores | {"emotions": judged, "by voice": judged}}
     context = {
         "val": {"whole": {"mean": 60.8}, "from 5 words": {"mean": 59.7}},
@@ -131,7 +137,7 @@ def test_the_tables_of_cutting_have_a_row_a_way(tables):
     }
     text = tables.cutting_tables.cutting({"reporting": ways, "sample": {"true": scores}, "context": context})
     assert "| joined clips of unseen voices | pauses | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 | - |" in text
-    assert "| test voices: sound alone | pauses | 50 | 40 | - | 0.05 |" in text
+    assert "| test voices: sound alone | pauses | 50 | 60 | 40 | - | 0.05 |" in text
     assert "| test | 59 | - |" in text
 
 
