@@ -64,13 +64,21 @@ def confidence(results: Mapping[str, Any]) -> str:
             ("wordless", str(result["calibration"]["wordless"])),
             ("crosstalk", factor),
         ):
+            if name not in result:
+                continue
             row = result[name]
             cells = (_cell(row["before"]), _cell(row["after"]))
             lines.append(_row(model, name, str(row["turns"]), temperature, *cells))
-    lines += ["", _row("note `crosstalk`", "turns", "of several", "noted", "precision", "recall"), _rule(6)]
-    for name, row in next(iter(results.values()))["rule"].items():
-        counts = (str(row[count]) for count in ("turns", "crosstalk", "noted"))
-        lines.append(_row(name, *counts, _cell(row["precision"]), _cell(row["recall"])))
+    noted = [result["rule"] for result in results.values() if "rule" in result]
+    if noted:  # the note is that of no model
+        lines += [
+            "",
+            _row("note `crosstalk`", "turns", "of several", "noted", "precision", "recall"),
+            _rule(6),
+        ]
+        for name, row in noted[0].items():
+            counts = (str(row[count]) for count in ("turns", "crosstalk", "noted"))
+            lines.append(_row(name, *counts, _cell(row["precision"]), _cell(row["recall"])))
     return "\n".join(lines)
 
 
