@@ -5,7 +5,7 @@ import pytest
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import CROSSTALK, NO_WORDS, TURN_NOTES, Word
-from mister_e.transcription.crosstalk import MOST_OVERLAPPED, is_crosstalk, turn_notes
+from mister_e.transcription.crosstalk import LEAST_OVERLAPPED, is_crosstalk, turn_notes
 from mister_e.transcription.pieces import cut_stretch
 from mister_e.transcription.vad import Speech
 from mister_e.transcription.voices import OVERLAP_RATE, VoiceMarks
@@ -13,7 +13,7 @@ from mister_e.transcription.voices import OVERLAP_RATE, VoiceMarks
 
 @pytest.mark.parametrize(
     ("overlapped", "expected"),
-    [(None, False), (0.0, False), (MOST_OVERLAPPED - 0.01, False), (MOST_OVERLAPPED, True), (1.0, True)],
+    [(None, False), (0.0, False), (LEAST_OVERLAPPED - 0.01, False), (LEAST_OVERLAPPED, True), (1.0, True)],
 )
 def test_much_overlap_is_crosstalk(overlapped, expected):
     assert is_crosstalk(overlapped) is expected
