@@ -5,9 +5,9 @@ from __future__ import annotations
 from mister_e.conversation import CROSSTALK, NO_WORDS
 
 #: Overlap of a turn, the mean over its time of the probability that several speak at once, from which it is
-#: crosstalk. Chosen on joined clips of validation voices, where 0.14 to 0.18 do the same: of the turns that are
-#: noted 0.86 have several voices for at least 40 % of the time that anybody is heard, and of those turns 0.77
-#: are noted. `benchmarks/confidence.py` scores it.
+#: crosstalk. Chosen on joined clips of validation voices, where 0.14 to 0.18 do the same: 0.86 of the turns
+#: that are noted have several voices for at least 40 % of the time that anybody is heard, and 0.77 of those
+#: turns are noted. `benchmarks/confidence.py` scores it.
 LEAST_OVERLAPPED = 0.15
 
 
