@@ -170,6 +170,7 @@ def main() -> None:
     result["calibration"] = fitted.model_dump()
     logging.info("%s", json.dumps(result))
     models = former | {pipeline.model.config.name: result}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_text(arguments.out, json.dumps(models, indent=1, ensure_ascii=False) + "\n")
     if arguments.write is not None:
         recalibrate(arguments.write, fitted)

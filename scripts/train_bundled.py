@@ -97,6 +97,20 @@ def train(name: str, data: Path, work: Path, voice: Path) -> None:
     verb(*export)
     rows = score(model, run, paired, data, own / "scores")
     verb(*export, *(word for row, path in rows.items() for word in ("--scores", f"{row}={path}")))
+    calibrate(model, data, own / "confidence")
+
+
+def calibrate(model: Path, data: Path, work: Path) -> None:
+    """Fit what the notes of turns do to confidence, and put it into a model folder.
+
+    :param model: the model folder; crosstalk is fitted where it has what tells changes of voice.
+    :param data: the releases.
+    :param work: keeps what was cut, and gets the scores.
+    """
+    parts = ("wordless", "crosstalk") if (model / "voices").is_dir() else ("wordless",)
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "confidence.py"
+    options = ("--model", model, "--parts", *parts, "--work", work, "--write", model)
+    program(sys.executable, script, "--data", data, *options, "--out", work / "confidence.json")
 
 
 def score(model: Path, run: Path, paired: Sequence[object], data: Path, scores: Path) -> dict[str, Path]:
@@ -146,10 +160,14 @@ def corpora_of(work: Path) -> tuple[object, ...]:
 
 def verb(*words: object) -> None:
     """Run a verb of mister-e, and stop where it fails."""
-    command = [str(word) for word in words]
-    print("mister-e", *command, flush=True)
+    print("mister-e", *words, flush=True)
+    program(sys.executable, "-m", "mister_e", *words)
+
+
+def program(*words: object) -> None:
+    """Run a program, and stop where it fails."""
     # no shell, and all words are ours or paths of the one who runs this
-    code = subprocess.run([sys.executable, "-m", "mister_e", *command], check=False).returncode  # noqa: S603
+    code = subprocess.run([str(word) for word in words], check=False).returncode  # noqa: S603
     if code:
         sys.exit(code)
 
