@@ -58,7 +58,7 @@ def test_mini_llm_is_adapters_on_a_base_that_is_not_in_the_folder():
 
 def test_weights_in_the_package_stay_small():
     weights = [path for config in bundled() for path in model_folder(config["name"]).rglob("*.safetensors")]
-    assert sum(path.stat().st_size for path in weights) < 60 * 2**20
+    assert sum(path.stat().st_size for path in weights) < 62 * 2**20
 
 
 def test_the_card_says_data_scores_limits_and_terms():
