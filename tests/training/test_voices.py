@@ -88,6 +88,13 @@ def test_overlap_is_where_two_pitches_sound(tones):
     assert not alone.change.any()
 
 
+def test_two_voices_are_enough_for_stretches_of_three():
+    few = [Voices(1.0, [[tone(200, 3.0)]]), Voices(1.0, [[tone(500, 3.0)]])]
+    config = PLAIN.model_copy(update={"max_voices": 8})
+    found = [draw_stretch(few, config, CLEAN, 4.0, np.random.default_rng(seed)) for seed in range(8)]
+    assert any(stretch.change.any() for stretch in found)
+
+
 def test_one_state_of_the_generator_gives_one_stretch(tones):
     one, other = (
         draw_stretch(tones, StretchConfig(), AugmentationConfig(), 3.0, np.random.default_rng(4))

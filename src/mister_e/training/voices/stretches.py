@@ -105,6 +105,7 @@ def _pieces(
         return int(random.choice(len(corpora), p=weights))
 
     count = 1 if random.random() < config.one_voice else int(random.integers(2, config.max_voices + 1))
+    count = min(count, sum(len(corpus.clips) for corpus in corpora))
     mixed, home = random.random() < config.other_corpus, corpus()
     voices: list[tuple[int, int]] = []
     while len(voices) < count:

@@ -17,8 +17,9 @@ from mister_e.training.voices.states import Batch, load_batch
 
 #: Score that the epoch is chosen by: area under the curve of changes, 0 to 100.
 SCORE = "validation_auc"
-#: Fraction of the moments without a change that may be taken for one.
-FALSE_ALARMS = 0.03
+#: Fraction of the moments without a change that may be taken for one: talk has about three gaps between words
+#: a second, and a change every few seconds.
+FALSE_ALARMS = 0.01
 
 
 class VoiceTask:
