@@ -1,8 +1,8 @@
 """What shorter turns do to their words: `cut_words.py --data DIR`, put into `cutting.json` as `context`.
 
 DIR holds `erc/meld.csv`. The turns of a split are judged by their words alone, whole and cut where sentences
-end, with sentences of fewer words left with a neighbour (`mister_e.transcription.sentences`), each part as a
-turn of the conversation. A turn that was cut gets the mean of the probabilities of its parts, weighted by
+end, with sentences of fewer words left with a neighbour (`mister_e.transcription.cutting.sentences`), each
+part as a turn of the conversation. A turn that was cut gets the mean of the probabilities of its parts, weighted by
 their words (`mean`), or the emotion of most words (`majority`): weighted F1 in percent.
 """
 
@@ -25,8 +25,8 @@ from mister_e.inference.predictions import softmax
 from mister_e.inference.predictor import Predictor
 from mister_e.metrics.classification import weighted_f1
 from mister_e.pretrained import model_folder
-from mister_e.transcription.pieces import MIN_WORDS
-from mister_e.transcription.sentences import sentences
+from mister_e.transcription.cutting.pieces import MIN_WORDS
+from mister_e.transcription.cutting.sentences import sentences
 
 #: Fewest words of a sentence that are tried on validation; None = turns as they are.
 TRIED = (None, 1, 3, 4, 5, 6, 8)

@@ -24,7 +24,7 @@ from mister_e.audio.level import normalise_level, speech_bounds
 from mister_e.audio.resampling import array_blocks
 from mister_e.files import write_text
 from mister_e.transcription.channels.leak import LeakFilter
-from mister_e.transcription.vad import Speech, TurnCutter
+from mister_e.transcription.cutting.vad import Speech, TurnCutter
 
 FOLDERS = ("crema_d", "ravdess", "librispeech")
 HALVES = ("choose", "report")

@@ -25,10 +25,10 @@ from mister_e.labels import LabelSet
 from mister_e.pretrained.whisper import BUNDLED
 from mister_e.progress import INPUT, Progress, silent
 from mister_e.transcription.asr import Recogniser
+from mister_e.transcription.cutting.voices import VoiceChanges
 from mister_e.transcription.recording import open_recording, recording_turns
 from mister_e.transcription.segment import Turns
 from mister_e.transcription.transcripts import is_transcript, read_transcript
-from mister_e.transcription.voices import VoiceChanges
 from mister_e.transcription.whisper import AUTO, whisper_recognisers
 from mister_e.version import __version__
 

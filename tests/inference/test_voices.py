@@ -9,7 +9,7 @@ import torch
 from mister_e.encoders.voices.network import VoiceChangeConfig, VoiceChangeNetwork
 from mister_e.inference import voices
 from mister_e.inference.voices import VoiceChangeDetector
-from mister_e.transcription.voices import VoiceChanges, VoiceMarks
+from mister_e.transcription.cutting.voices import VoiceChanges, VoiceMarks
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from mister_e.encoders.voices.persistence import load_network
 from mister_e.errors import InputError
 from mister_e.training.recipe import read_recipe
 from mister_e.training.settings import AugmentationConfig
+from mister_e.training.settings.voices import StretchConfig, VoicesRecipe
 from mister_e.training.voices.clips import Voices, find_folders, read_voices, to_int16
 from mister_e.training.voices.run import run_voices
-from mister_e.training.voices.settings import StretchConfig, VoicesRecipe
 from mister_e.training.voices.stretches import draw_stretch
 from mister_e.training.voices.task import scores
 

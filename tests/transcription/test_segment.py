@@ -17,8 +17,8 @@ from mister_e.conversation import NO_WORDS, Utterance, Word
 from mister_e.errors import InputError
 from mister_e.transcription import read_transcript, transcribe_turns
 from mister_e.transcription.asr import Recognised
-from mister_e.transcription.vad import TurnCutter, _Silero, longest_pause
-from mister_e.transcription.voices import VoiceMarks
+from mister_e.transcription.cutting.vad import TurnCutter, _Silero, longest_pause
+from mister_e.transcription.cutting.voices import VoiceMarks
 from mister_e.transcription.whisper import WhisperRecogniser, load_whisper
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "conversation.flac"

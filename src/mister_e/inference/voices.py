@@ -20,7 +20,7 @@ from mister_e.encoders.speech.frontend import MIN_SECONDS, SpeechFrontend
 from mister_e.encoders.speech.whisper_layers import MELS
 from mister_e.encoders.voices.network import VoiceChangeConfig, VoiceChangeNetwork
 from mister_e.encoders.voices.persistence import load_network, save_network
-from mister_e.transcription.voices import OVERLAP_RATE, VoiceMarks
+from mister_e.transcription.cutting.voices import OVERLAP_RATE, VoiceMarks
 
 #: Where no moments are given, one a tenth of a second is looked at (s), and of those closer together than
 #: the second number the likeliest is kept, if a change is likelier there than the third.
@@ -28,7 +28,7 @@ _GRID, _APART, _LIKELY = 0.1, 0.4, 0.2
 
 
 class VoiceChangeDetector:
-    """Tells changes of voice; see `mister_e.transcription.voices.VoiceChanges`.
+    """Tells changes of voice; see `mister_e.transcription.cutting.voices.VoiceChanges`.
 
     :param network: what compares voices.
     """

@@ -19,7 +19,7 @@ from mister_e.training.settings import (
     SamplingConfig,
     Section,
 )
-from mister_e.training.voices.settings import VoicesRecipe
+from mister_e.training.settings.voices import VoicesRecipe
 
 PARTS = ("text", "speech")
 

@@ -21,9 +21,9 @@ from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import Recogniser, for_recording
 from mister_e.transcription.channels import tell_mono
 from mister_e.transcription.cuts.turns import transcribe_cuts
+from mister_e.transcription.cutting.voices import VoiceChanges
 from mister_e.transcription.segment import Turns, transcribe_turns
 from mister_e.transcription.transcripts import read_transcript
-from mister_e.transcription.voices import VoiceChanges
 
 
 @dataclass

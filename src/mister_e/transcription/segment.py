@@ -20,10 +20,10 @@ from mister_e.conversation import Clip, Utterance, Word
 from mister_e.progress import Progress, silent
 from mister_e.transcription.asr import THRESHOLDS, Recognised, Recogniser
 from mister_e.transcription.channels.leak import LeakFilter
-from mister_e.transcription.crosstalk import turn_notes
-from mister_e.transcription.pieces import Piece, cut_stretch, moments
-from mister_e.transcription.vad import Speech, TurnCutter
-from mister_e.transcription.voices import VoiceChanges, VoiceMarks
+from mister_e.transcription.cutting.crosstalk import turn_notes
+from mister_e.transcription.cutting.pieces import Piece, cut_stretch, moments
+from mister_e.transcription.cutting.vad import Speech, TurnCutter
+from mister_e.transcription.cutting.voices import VoiceChanges, VoiceMarks
 
 #: Stage that is reported: seconds of the recording so far.
 STAGE = "turns"

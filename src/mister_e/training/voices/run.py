@@ -20,8 +20,8 @@ from mister_e.progress import Progress, silent
 from mister_e.training.loop import Loop
 from mister_e.training.runs import check_run_config, check_unique, process_count
 from mister_e.training.runtime import seed_everything
+from mister_e.training.settings.voices import VoicesRecipe
 from mister_e.training.voices.clips import Voices, find_folders, read_voices
-from mister_e.training.voices.settings import VoicesRecipe
 from mister_e.training.voices.states import keep_states
 from mister_e.training.voices.task import SCORE, VoiceTask, judged, limit_of, scores
 from mister_e.training.weight_averaging import WeightAverage

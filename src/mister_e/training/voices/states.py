@@ -17,8 +17,8 @@ from mister_e.encoders.speech.frontend import SpeechFrontend
 from mister_e.encoders.voices.network import VoiceChangeNetwork
 from mister_e.files import replacing
 from mister_e.progress import Progress, silent
+from mister_e.training.settings.voices import VoicesRecipe
 from mister_e.training.voices.clips import Voices
-from mister_e.training.voices.settings import VoicesRecipe
 from mister_e.training.voices.stretches import Stretch, draw_stretch
 
 #: Of the random draws of a split, so that no two share a stretch.

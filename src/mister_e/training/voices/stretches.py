@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.training.settings import AugmentationConfig
+from mister_e.training.settings.voices import StretchConfig
 from mister_e.training.stage1.augmentation import augment, coloured, speed
 from mister_e.training.voices.clips import Voices
-from mister_e.training.voices.settings import StretchConfig
 
 Sound = NDArray[np.float32]
 

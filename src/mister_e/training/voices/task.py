@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mister_e.encoders.voices.network import VoiceChangeNetwork
-from mister_e.training.voices.settings import VoiceTraining
+from mister_e.training.settings.voices import VoiceTraining
 from mister_e.training.voices.states import Batch, load_batch
 
 #: Score that the epoch is chosen by: area under the curve of changes, 0 to 100.

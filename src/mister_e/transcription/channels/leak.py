@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.transcription.vad import AFTER, BEFORE, Speech
+from mister_e.transcription.cutting.vad import AFTER, BEFORE, Speech
 
 # A copy is later or earlier than what it is a copy of by at most so much (s).
 _MOST_LAG = 0.05

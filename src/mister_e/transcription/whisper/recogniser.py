@@ -19,7 +19,7 @@ from mister_e.pretrained.whisper import BUNDLED
 from mister_e.transcription.asr import Decoded, Recognised, Recogniser, judge
 from mister_e.transcription.whisper.languages import AUTO, Languages
 from mister_e.transcription.whisper.models import load_whisper
-from mister_e.transcription.word_times import align
+from mister_e.transcription.whisper.word_times import align
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # in steps (s) let turns go into one batch. A turn's length alone decides its padding: neighbours
 # never change its words.
 _WINDOW_SECONDS, _PADDING_SECONDS, _STEP_SECONDS = 30, 5, 5
-# In shorter windows than this (s) multilingual models say a sentence again and again: of RAVDESS, base has 21 %
+# In shorter windows than this (s) multilingual models repeat sentences: of RAVDESS, base has 21 %
 # of the words wrong in windows of 10 s, and none in 15 s. tiny.en does not.
 _LEAST_SECONDS = 15
 _BATCH_SIZE = 8

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mister_e.transcription.sentences import ends_sentence, sentences
+from mister_e.transcription.cutting.sentences import ends_sentence, sentences
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.transcription import WhisperRecogniser
 from mister_e.transcription.whisper import load_whisper
 
-SAMPLE = Path(__file__).parents[2] / "samples" / "conversation.flac"
+SAMPLE = Path(__file__).parents[3] / "samples" / "conversation.flac"
 
 
 @pytest.fixture(scope="module")

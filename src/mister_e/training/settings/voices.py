@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from mister_e.encoders.voices.network import VoiceChangeConfig
-from mister_e.training.settings import AugmentationConfig, LoopSettings, Range, Section
+from mister_e.training.settings.stages import AugmentationConfig, LoopSettings, Range, Section
 
 
 class StretchConfig(Section):

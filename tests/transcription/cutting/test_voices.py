@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mister_e.transcription.voices import OVERLAP_RATE, VoiceMarks
+from mister_e.transcription.cutting.voices import OVERLAP_RATE, VoiceMarks
 
 
 def marks(overlap: list[float]) -> VoiceMarks:

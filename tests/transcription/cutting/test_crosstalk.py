@@ -5,10 +5,10 @@ import pytest
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import CROSSTALK, NO_WORDS, TURN_NOTES, Word
-from mister_e.transcription.crosstalk import LEAST_OVERLAPPED, is_crosstalk, turn_notes
-from mister_e.transcription.pieces import cut_stretch
-from mister_e.transcription.vad import Speech
-from mister_e.transcription.voices import OVERLAP_RATE, VoiceMarks
+from mister_e.transcription.cutting.crosstalk import LEAST_OVERLAPPED, is_crosstalk, turn_notes
+from mister_e.transcription.cutting.pieces import cut_stretch
+from mister_e.transcription.cutting.vad import Speech
+from mister_e.transcription.cutting.voices import OVERLAP_RATE, VoiceMarks
 
 
 @pytest.mark.parametrize(

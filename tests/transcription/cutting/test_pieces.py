@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Word
-from mister_e.transcription.pieces import SHORTEST, Piece, cut_stretch, moments
-from mister_e.transcription.vad import Speech
-from mister_e.transcription.voices import VoiceMarks
+from mister_e.transcription.cutting.pieces import SHORTEST, Piece, cut_stretch, moments
+from mister_e.transcription.cutting.vad import Speech
+from mister_e.transcription.cutting.voices import VoiceMarks
 
 
 def stretch(seconds: float, pauses: tuple[tuple[float, float], ...] = (), start: float = 100.0) -> Speech:

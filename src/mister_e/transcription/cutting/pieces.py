@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Word
-from mister_e.transcription.sentences import sentences
-from mister_e.transcription.vad import AFTER, BEFORE, Speech
-from mister_e.transcription.voices import VoiceMarks
+from mister_e.transcription.cutting.sentences import sentences
+from mister_e.transcription.cutting.vad import AFTER, BEFORE, Speech
+from mister_e.transcription.cutting.voices import VoiceMarks
 
 #: A pause this long (s) parts turns within a stretch.
 SHORT_PAUSE = 0.25

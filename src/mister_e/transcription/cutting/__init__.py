@@ -1,0 +1,1 @@
+"""Where a recording is cut into turns: at pauses, where sentences end, and where the voice changes."""
