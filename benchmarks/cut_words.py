@@ -2,8 +2,8 @@
 
 DIR holds `erc/meld.csv`. The turns of a split are judged by their words alone, whole and cut where sentences
 end, with sentences of fewer words left with a neighbour (`mister_e.transcription.cutting.sentences`), each
-part as a turn of the conversation. A turn that was cut gets the mean of the probabilities of its parts, weighted by
-their words (`mean`), or the emotion of most words (`majority`): weighted F1 in percent.
+part as a turn of the conversation. A turn that was cut gets the mean of the probabilities of its parts,
+weighted by their words (`mean`), or the emotion of most words (`majority`): weighted F1 in percent.
 """
 
 from __future__ import annotations

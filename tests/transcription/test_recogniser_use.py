@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mister_e import Conversation, Pipeline, Utterance
+from mister_e.conversation import NO_WORDS
 from mister_e.errors import InputError
 from mister_e.transcription import Recognised, Recogniser
 from mister_e.transcription.whisper import load_whisper
@@ -62,9 +63,13 @@ def test_uncertain_words_are_kept_marked_counted_and_not_read():
         "1 of 14 turns has words that were recognised uncertainly, are marked and were not read by the model:"
         " t0002"
     )
-    # the whole conversation is judged as if nothing had been recognised there
+    # the whole conversation is judged as if nothing had been recognised there, but for the confidence: sound
+    # without words has its own
     silent = recogniser(None)(SAMPLE)
-    assert [each.scores for each in doubted] == [each.scores for each in silent]
+    assert [each.gate for each in doubted] == [each.gate for each in silent]
+    ranked = [[sorted(each.scores, key=each.scores.__getitem__) for each in one] for one in (doubted, silent)]
+    assert ranked[0] == ranked[1]
+    assert list(silent)[1].notes == (NO_WORDS,)
     assert silent.conversations[0].notes == ()
     # a confidence alone hides nothing, and a function without one gives none
     for words in ("Aah, aah!", Recognised("Aah, aah!", 0.01)):
