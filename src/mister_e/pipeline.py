@@ -45,7 +45,7 @@ class Options(TypedDict, total=False):
     :param language: code of the language spoken; `auto` leaves it to the recogniser: Whisper as it is bundled
         knows `en` alone, a multilingual one tells that of each turn.
     :param turns: where a recording is cut: at `pauses` of half a second; at the ends of `sentences` and short
-        pauses besides; or where `voices` change too.
+        pauses besides; or where `voices` change too. None = the last, if the model can, else the second.
     :param strict: refuse a transcript for a turn that cannot be read, or lies beyond the recording; else
         it costs that turn alone, and a note tells which.
     """
@@ -54,7 +54,7 @@ class Options(TypedDict, total=False):
     track: int | None
     asr: bool
     language: str
-    turns: Turns
+    turns: Turns | None
     strict: bool
 
 
@@ -228,7 +228,7 @@ class Pipeline:
         track: int | None = None,
         asr: bool = True,
         language: str = AUTO,
-        turns: Turns = "pauses",
+        turns: Turns | None = None,
         strict: bool = False,
         progress: Progress = silent,
     ) -> ConversationAnalysis:
@@ -253,14 +253,15 @@ class Pipeline:
             words = read_transcript(path, strict=strict, notes=notes)
             found = self._analyzed(path.stem, words, notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(found), tuple(notes))
+        way, voices = self._cutting(turns)
         recording = open_recording(source, channels=channels, track=track, notes=notes)
         utterances = recording_turns(
             recording,
             transcript=transcript,
             cuts=cuts,
             recogniser=self._recogniser(language) if asr and transcript is None else None,
-            turns=turns,
-            voices=self._voices(turns),
+            turns=way,
+            voices=voices,
             strict=strict,
             progress=progress,
         )
@@ -277,19 +278,19 @@ class Pipeline:
             waveform.outline(),
         )
 
-    def _voices(self, turns: Turns) -> VoiceChanges | None:
-        """What tells changes of voice; None = it is not asked.
+    def _cutting(self, turns: Turns | None) -> tuple[Turns, VoiceChanges | None]:
+        """Where to cut, and what tells changes of voice, which other ways of cutting do not ask.
 
-        :raises InputError: the model has none.
+        :raises InputError: changes of voice are wanted, and the model has nothing that tells them.
         """
-        if turns != "voices":
-            return None
-        if self.model.voices is None:
+        voices = self.model.voices
+        turns = turns or ("sentences" if voices is None else "voices")
+        if turns == "voices" and voices is None:
             raise InputError(
-                f"model {self.model.config.name}: has no network that tells changes of voice; cut turns at"
-                " sentences, or export it with one"
+                f"model {self.model.config.name}: tells no changes of voice; cut at sentences"
+                " (--turns sentences), or put one into it (mister-e export --voices-head)"
             )
-        return self.model.voices
+        return turns, voices if turns == "voices" else None
 
     def _recogniser(self, language: str) -> Recogniser:
         """What recognises the words of a language, made once."""

@@ -98,17 +98,22 @@ def test_a_crumb_joins_the_neighbour_that_is_nearer():
 
 
 def test_a_change_of_voice_parts_also_a_crumb():
-    words = said("so we said that No. and then you came")
-    sound = stretch(3.4)
-    assert len(cut_stretch(sound, words)) == 1
-    pieces = cut_stretch(sound, words, changes((1.6, 0.9), (2.0, 0.8)))
-    assert texts(pieces) == ["so we said that", "No.", "and then you came"]
-    assert len(cut_stretch(sound, words, changes((1.6, 0.4), (2.0, 0.1)))) == 1
-    # one change, told of two moments close together, is one place
-    assert (
-        len(cut_stretch(sound, said("so we said that no and then you"), changes((1.55, 0.9), (1.65, 0.8))))
-        == 2
-    )
+    after = [Word(text, 2.5 + 0.4 * k, 2.8 + 0.4 * k) for k, text in enumerate("and then you came".split())]
+    words = [*said("so we said"), Word("No.", 2.1, 2.38), *after]
+    sound = stretch(4.2, ((1.2, 2.1),))
+    assert texts(cut_stretch(sound, words)) == ["so we said", "No. and then you came"]
+    pieces = cut_stretch(sound, words, changes((1.65, 0.9), (2.42, 0.8)))
+    assert texts(pieces) == ["so we said", "No.", "and then you came"]
+    assert pieces[1].speech.end - pieces[1].speech.start < SHORTEST
+    # hardly an answer is so short
+    assert len(cut_stretch(sound, words, changes((1.65, 0.9), (2.2, 0.8)))) == 2
+    assert len(cut_stretch(sound, words, changes((1.65, 0.4), (2.42, 0.1)))) == 2
+
+
+def test_a_change_that_is_told_of_two_moments_is_one_place():
+    words = said("so we said that no and then you")
+    assert len(cut_stretch(stretch(3.4), words, changes((1.55, 0.9), (1.75, 0.8)))) == 2
+    assert len(cut_stretch(stretch(3.4), words, changes((0.9, 0.9), (2.2, 0.8)))) == 3
 
 
 def test_changes_are_asked_for_between_words_and_in_pauses():

@@ -90,12 +90,13 @@ def analyze(
     language: SpokenLanguage = "auto",
     compute_type: ComputeType = "default",
     turns: Annotated[
-        Literal["pauses", "sentences", "voices"],
+        Literal["pauses", "sentences", "voices"] | None,
         typer.Option(
+            show_default="voices, if the model can tell them, else sentences",
             help="Where to cut turns. pauses: where nobody speaks for half a second. sentences: also at"
-            " shorter pauses and where sentences end. voices: also where another voice goes on."
+            " shorter pauses and where sentences end. voices: also where another voice goes on.",
         ),
-    ] = "pauses",
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(

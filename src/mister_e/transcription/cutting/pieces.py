@@ -25,6 +25,8 @@ SHORTEST = 0.6
 MIN_WORDS = 5
 #: A change of voice that is at least this probable is a place to cut at.
 CHANGE = 0.5
+#: A piece shorter than this (s) joins a neighbour even so: hardly an answer is as short.
+SHORTEST_ANSWER = 0.4
 
 # Times of words are good to about a tenth of a second: the quietest moment is searched for so far
 # beyond the gap between two words. Two places to cut at that are nearer than the second number are one.
@@ -110,7 +112,7 @@ def _changes(speech: Speech, words: Sequence[Word], marks: VoiceMarks) -> list[C
         moment, likely = float(marks.moments[index]), float(marks.change[index])
         if likely < CHANGE:
             break
-        if all(abs(moment - other) > SHORTEST / 2 for other in taken):
+        if all(abs(moment - other) > SHORTEST for other in taken):
             taken.append(moment)
             place = _place(speech, moment, moment)
             found.append(Cut(place.begin, place.end, voice=True))
@@ -153,7 +155,8 @@ def _merged(cuts: Iterable[Cut]) -> list[Cut]:
 def _without_crumbs(cuts: list[Cut], length: float) -> list[Cut]:
     """Leave out places that would make pieces shorter than `SHORTEST`, the shortest first.
 
-    A piece joins the neighbour that is nearer in time. Where the voice changes, a place stays.
+    A piece joins the neighbour that is nearer in time. Where the voice changes, a place stays, unless the
+    piece would be shorter than `SHORTEST_ANSWER`.
     """
     cuts = list(cuts)
     while True:
@@ -164,6 +167,8 @@ def _without_crumbs(cuts: list[Cut], length: float) -> list[Cut]:
                 return cuts
             beside = [place for place in (number - 1, number) if 0 <= place < len(cuts)]
             joins = [place for place in beside if not cuts[place].voice]
+            if not joins and lengths[number] < SHORTEST_ANSWER:
+                joins = beside
             if joins:
                 del cuts[min(joins, key=lambda place: cuts[place].end - cuts[place].begin)]
                 break
