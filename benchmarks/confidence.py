@@ -143,6 +143,9 @@ def main() -> None:
     pipeline = Pipeline.from_pretrained(arguments.model)
     given = pipeline.model.config.calibration
     # what the notes change is fitted from nothing, whatever a former fit left
+    if arguments.work is not None:  # turns are judged with the weights and the factor that the model has
+        identity = pipeline.model.config.fingerprint[:12]
+        arguments.work = arguments.work / f"{identity} {given.crosstalk}"
     plain = given.model_copy(update={"wordless": None, "crosstalk": 1.0})
     former = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
     result = former.get(pipeline.model.config.name, {})

@@ -131,11 +131,14 @@ def unseen_clips(folder: Path, corpus: str, split: str) -> list[tuple[LabelledCl
     """Labelled clips of the voices of a split, with their emotions.
 
     :param folder: holds the clips and `manifest.csv`.
-    :param corpus: its name; the voices of LibriSpeech are split as the recipe of the bundled models does.
+    :param corpus: its name; of LibriSpeech, those voices that neither the encoders nor the network knew.
     :param split: one of the splits of `split_by_voice`.
     """
     clips = read_manifest(folder)
-    splits = split_by_voice(cut(clips, folder, 3.0, 3) if corpus == "librispeech" else clips)
+    splits = split_by_voice(clips)
+    if corpus == "librispeech":  # the encoders and the network were trained on other divisions
+        of_encoders = split_by_voice(cut(clips, folder, 3.0, 3))
+        splits = {file: own for file, own in of_encoders.items() if splits[file] != "train"}
     told = {"unlabelled_read": "neutral"} if corpus == "librispeech" else {}
     names = match_names(
         {clip.emotion for clip in clips if clip.emotion is not None}, MELD_EMOTIONS, told, corpus
@@ -154,7 +157,7 @@ def _voices(folder: Path, corpus: str, split: str) -> list[_Voice]:
         sound = Clip(str(folder / clip.file)).load()
         parts = [sound]
         if corpus == "librispeech":  # at the pauses, so that no word is cut
-            turns = transcribe_turns([sound[None]], recogniser=None)
+            turns = transcribe_turns([sound[None]], recogniser=None, turns="pauses")
             parts = [turn.audio.load() for turn in turns if turn.audio is not None]
         for whole in parts:
             first, last = speech_bounds(whole)

@@ -253,6 +253,8 @@ class Pipeline:
             words = read_transcript(path, strict=strict, notes=notes)
             found = self._analyzed(path.stem, words, notes, progress)
             return ConversationAnalysis(path.stem, str(path), None, tuple(found), tuple(notes))
+        if transcript is not None or cuts is not None:  # where to cut is told
+            turns = "sentences"
         way, voices = self._cutting(turns)
         recording = open_recording(source, channels=channels, track=track, notes=notes)
         utterances = recording_turns(

@@ -12,7 +12,7 @@ import numpy as np
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, FailedInput, TurnAnalysis
 from mister_e.audio.decode import blocks
-from mister_e.conversation import Conversation
+from mister_e.conversation import NO_WORDS, Conversation
 from mister_e.experts import EXPERTS
 from mister_e.labels import MELD_EMOTIONS, LabelSet
 
@@ -67,6 +67,7 @@ def judged(
         },
         gate=dict(zip(EXPERTS, map(float, gate), strict=True)),
         missing=missing,
+        notes=() if text is not None else (NO_WORDS,),
     )
 
 

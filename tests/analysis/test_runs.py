@@ -7,7 +7,7 @@ import pytest
 from analyses import judged, long, sample
 
 from mister_e.analysis.runs import runs
-from mister_e.conversation import CROSSTALK, OTHER_LANGUAGE
+from mister_e.conversation import CROSSTALK, NO_WORDS, OTHER_LANGUAGE
 from mister_e.experts import EXPERTS
 
 
@@ -42,7 +42,7 @@ def test_a_run_says_how_many_of_its_turns_are_marked():
     plain = judged(1, "joy", "Yes.")
     odd = [
         replace(plain, notes=(CROSSTALK,)),
-        replace(plain, text=None, uncertain=True),
+        replace(plain, text=None, uncertain=True, notes=(NO_WORDS,)),
         replace(plain, notes=(CROSSTALK, OTHER_LANGUAGE), language="fr"),
     ]
     assert [runs([turn])[0].marks for turn in [plain, *odd]] == [

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
 from mister_e.cli import app
+from mister_e.conversation import NO_WORDS
 from mister_e.experts import EXPERTS
 from mister_e.labels import MELD_EMOTIONS
 
@@ -39,6 +40,7 @@ def make_turn(
         experts=dict.fromkeys(EXPERTS, scores),
         gate=dict(zip(EXPERTS, gate, strict=True)),
         missing=() if text else ("text",),
+        notes=() if text else (NO_WORDS,),
     )
 
 

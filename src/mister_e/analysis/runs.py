@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from mister_e.analysis.summary import notes_of
 from mister_e.analysis.turns import TurnAnalysis
 from mister_e.analysis.wording import marked_notes
 from mister_e.experts import EXPERTS
@@ -64,7 +63,7 @@ class Run:
     @property
     def marks(self) -> tuple[str, ...]:
         """What is marked in it: `no words`, or `2 no words` of several turns, then how many are uncertain."""
-        counts = Counter(note for turn in self.turns for note in marked_notes(notes_of(turn), turn.language))
+        counts = Counter(note for turn in self.turns for note in marked_notes(turn.notes, turn.language))
         if len(self.turns) == 1:
             return tuple(counts)
         unsure = sum(turn.uncertain for turn in self.turns)

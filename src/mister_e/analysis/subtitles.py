@@ -6,7 +6,6 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from mister_e.analysis.summary import notes_of
 from mister_e.analysis.turns import TurnAnalysis
 from mister_e.analysis.wording import marked, marked_notes, marked_words
 
@@ -19,7 +18,7 @@ def cue(turn: TurnAnalysis) -> str:
 
     `mister_e.transcription` takes what is in brackets away again, by the percent that ends it.
     """
-    marks = (*marked_notes(notes_of(turn), turn.language), marked(turn.emotion, uncertain=turn.uncertain))
+    marks = (*marked_notes(turn.notes, turn.language), marked(turn.emotion, uncertain=turn.uncertain))
     words = marked_words(turn.text, uncertain=turn.text_uncertain) if turn.text else ""
     return f"[{', '.join(marks)} {turn.confidence:.0%}] {words}".rstrip()
 

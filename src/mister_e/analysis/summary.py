@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mister_e.analysis.turns import ConversationAnalysis, TurnAnalysis
 from mister_e.analysis.wording import CROSSTALK_WEIGHT, LONGEST_CLOCK
-from mister_e.conversation import CROSSTALK, NO_WORDS
+from mister_e.conversation import CROSSTALK
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Summary:
     :param timed: whether the shares are of talk time: every turn has a start and an end, and they differ.
     :param emotions: those that occur, the largest share first.
     :param uncertain: how many turns are uncertain; they count like any other.
-    :param notes: how many turns carry each note; turns without text count as `NO_WORDS` too.
+    :param notes: how many turns carry each note.
     """
 
     timed: bool
@@ -63,7 +63,7 @@ def summarize(conversation: ConversationAnalysis) -> Summary:
         timed,
         tuple(sorted(emotions, key=lambda each: (-each.share, -each.turns))),
         sum(turn.uncertain for turn in conversation),
-        Counter(note for turn in conversation for note in notes_of(turn)),
+        Counter(note for turn in conversation for note in turn.notes),
     )
 
 
@@ -82,9 +82,3 @@ def talk_seconds(turn: TurnAnalysis) -> float:
 def weight(turn: TurnAnalysis) -> float:
     """How much a second of the turn counts in a summary, 0 to 1."""
     return CROSSTALK_WEIGHT if CROSSTALK in turn.notes else 1.0
-
-
-def notes_of(turn: TurnAnalysis) -> tuple[str, ...]:
-    """The notes of a turn; one without text has `NO_WORDS`, also in results of versions without notes."""
-    unsaid = turn.text is None and NO_WORDS not in turn.notes
-    return (*turn.notes, NO_WORDS) if unsaid else turn.notes

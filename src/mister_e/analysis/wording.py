@@ -17,7 +17,7 @@ CROSSTALK_WEIGHT = 0.5
 
 #: What each note of a turn means.
 NOTE_MEANINGS: Mapping[str, str] = {
-    CROSSTALK: "much of it is several people at once, or not to be understood; counts half in the shares",
+    CROSSTALK: "much of it is several people at once; counts half in the shares",
     NO_WORDS: "none were recognised or written; judged by its sound",
     OTHER_LANGUAGE: "the model does not read it; judged by its sound",
 }

@@ -144,6 +144,8 @@ def chosen_recogniser(asr: str | None, no_asr: bool) -> str | None:
     :return: name of a recogniser; None = no words are recognised.
     :raises InputError: they contradict each other.
     """
+    if asr == "":
+        raise InputError("--asr needs a name: tiny.en, base, a folder, a Hub id, or none")
     if no_asr and asr not in (None, "none"):
         raise InputError(f"--asr {asr} recognises words and --no-asr none: leave one of them out")
     if no_asr or asr == "none":

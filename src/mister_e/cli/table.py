@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mister_e.analysis.result import Analysis
 from mister_e.analysis.runs import MANY_TURNS, Run, runs
-from mister_e.analysis.summary import Summary, notes_of, summarize
+from mister_e.analysis.summary import Summary, summarize
 from mister_e.analysis.turns import ConversationAnalysis, Scores
 from mister_e.analysis.wording import (
     MARK,
@@ -81,7 +81,7 @@ def _legend(analysis: Analysis, *, folded: bool) -> Iterator[str]:
         yield f"{MARK} uncertain: {explain_uncertainty(analysis.uncertain_below)}."
     if any(turn.text_uncertain for turn in analysis):
         yield f"{WORDS_MARK} uncertain words: recognised, and not read by the model."
-    noted = {note for turn in analysis for note in notes_of(turn)}
+    noted = {note for turn in analysis for note in turn.notes}
     for note, meaning in NOTE_MEANINGS.items():
         if note in noted:
             yield f"{note}: {meaning}."

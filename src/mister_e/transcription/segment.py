@@ -10,13 +10,14 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Clip, Utterance, Word
+from mister_e.errors import InputError
 from mister_e.progress import Progress, silent
 from mister_e.transcription.asr import THRESHOLDS, Recognised, Recogniser
 from mister_e.transcription.channels.leak import LeakFilter
@@ -63,7 +64,10 @@ def transcribe_turns(
     :param notes: told of copies that were left out.
     :return: turns of at most 30 s with their samples, named t0001, t0002, … A turn in which no
         words were recognised has no text, and says so; uncertain words are marked.
+    :raises InputError: there is no such way to cut.
     """
+    if turns not in get_args(Turns):
+        raise InputError(f"turns {turns!r}: expected {', '.join(get_args(Turns))}")
     stretches = _stretches(blocks, total, progress, [] if notes is None else notes)
     cutter = None if turns == "pauses" else _Cutter(voices if turns == "voices" else None)
     return _named(_in_order(_turns(stretches, recogniser, cutter)))
@@ -216,8 +220,8 @@ def _named(turns: Iterable[tuple[Piece, Recognised | None, bool]]) -> Iterator[U
         yield Utterance(
             f"t{number:04}",
             found.text if found else None,
-            speech.start,
-            speech.end,
+            round(speech.start, 6),
+            round(speech.end, 6),
             speech.channel,
             Clip(samples=speech.samples),
             asr_confidence=found.confidence if found else None,

@@ -91,6 +91,8 @@ def _utterances(rows: Sequence[Row], faults: Faults) -> Iterable[Utterance]:
             row.channel,
             asr_confidence=row.asr_confidence,
             text_uncertain=row.text_uncertain,
+            language=row.language,
+            notes=row.notes,
         )
 
 

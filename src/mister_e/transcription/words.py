@@ -130,6 +130,8 @@ def _as_written(row: Row) -> Row:
     if not label:
         return row
     words = row.text[label.end() :].rstrip()
+    if not words:
+        return row
     uncertain = words.endswith(f" {WORDS_MARK}")
     return replace(
         row,

@@ -12,8 +12,9 @@ for (const conversation of document.querySelectorAll(".conversation")) {
   const spans = turns.map((turn) => [Number(turn.dataset.start), Number(turn.dataset.end)]);
   const numberOfTurn = new Map(turns.map((turn, number) => [turn, number]));
   // A bar stands for a turn, or for several of which its link leads to the first.
-  const turnsOf = bars.map((bar, k) => bar.dataset.turns?.split(" ").map((number) => number - 1) ??
-    [turns.length === bars.length ? k : turns.findIndex((turn) => `#${turn.id}` === bar.getAttribute("href"))]);
+  const numberOfLink = new Map(turns.map((turn, number) => [`#${turn.id}`, number]));
+  const turnsOf = bars.map((bar) => bar.dataset.turns?.split(" ").map((number) => number - 1) ??
+    [numberOfLink.get(bar.getAttribute("href"))]);
   const barOf = [];
   turnsOf.forEach((numbers, k) => numbers.forEach((number) => (barOf[number] ??= bars[k])));
   const numberOf = (node) => {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mister_e.analysis.runs import Run
-from mister_e.analysis.summary import notes_of, talk_seconds
+from mister_e.analysis.summary import talk_seconds
 from mister_e.analysis.turns import TurnAnalysis
 from mister_e.analysis.wording import LONGEST_CLOCK, clock, marked_notes
 from mister_e.experts import EXPERTS
@@ -96,7 +96,7 @@ class Row:
 def marks_of(turn: TurnAnalysis) -> tuple[str, ...]:
     """All that a turn is marked by."""
     own = ((UNCERTAIN, turn.uncertain), (WORDS_UNCERTAIN, turn.text_uncertain))
-    return (*(name for name, marked in own if marked), *notes_of(turn))
+    return (*(name for name, marked in own if marked), *turn.notes)
 
 
 def turn_row(turn: TurnAnalysis, number: int, labels: tuple[str, ...], marks: Sequence[str]) -> Turn:
@@ -129,7 +129,7 @@ def turn_row(turn: TurnAnalysis, number: int, labels: tuple[str, ...], marks: Se
             for i, column in enumerate(columns)
         ),
         missing=turn.missing,
-        notes=marked_notes(notes_of(turn), turn.language),
+        notes=marked_notes(turn.notes, turn.language),
         marks=tuple(marks.index(mark) for mark in marks_of(turn)),
     )
 

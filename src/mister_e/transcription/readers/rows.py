@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mister_e.conversation import CROSSTALK
 from mister_e.errors import InputError
 
 #: No recording is longer: a time beyond it, in seconds, is a mistake.
@@ -36,6 +38,8 @@ class Row:
     :param verbatim: the words were cleaned before, when this package wrote them.
     :param asr_confidence: 0 to 1, what a recogniser said of its words; None = not told.
     :param text_uncertain: the words were recognised so doubtfully that no model reads them.
+    :param language: code of the language that was recognised.
+    :param notes: of `mister_e.conversation.TURN_NOTES`.
     """
 
     where: str
@@ -47,6 +51,8 @@ class Row:
     verbatim: bool = False
     asr_confidence: float | None = None
     text_uncertain: bool = False
+    language: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Faults:
@@ -193,7 +199,21 @@ def row_of(data: Mapping[str, Any], where: str) -> Row:
         channel_of(data),
         asr_confidence=confidence,
         text_uncertain=uncertain,
+        language=_language(data.get("language")),
+        notes=_notes(data.get("notes")),
     )
+
+
+def _language(told: Any) -> str | None:
+    """Code of a language, without its region; None = there is none, or a name in words."""
+    code = re.match(r"[A-Za-z]{2,3}(?![A-Za-z])", told) if isinstance(told, str) else None
+    return code[0].lower() if code else None
+
+
+def _notes(told: Any) -> tuple[str, ...]:
+    """Notes on the sound of a turn that this package wrote: of its words, new ones are made."""
+    names = told.split(", ") if isinstance(told, str) else told if isinstance(told, list) else ()
+    return (CROSSTALK,) if CROSSTALK in names else ()
 
 
 def _recognised(data: Mapping[str, Any]) -> tuple[float | None, bool]:
