@@ -285,5 +285,40 @@ def test_a_doubtful_piece_of_a_sure_stretch_is_uncertain(talk):
     doubtful = [turn for turn in turns if turn.text == "Zt?"]
     assert sure
     assert doubtful
-    assert all((turn.asr_confidence, turn.text_uncertain) == (pytest.approx(0.95), False) for turn in sure)
-    assert all((turn.asr_confidence, turn.text_uncertain) == (pytest.approx(0.1), True) for turn in doubtful)
+    # on the scale of the whole, of which the words together have 0.6
+    scale = 0.6 / (0.95 * 0.1) ** 0.5
+    assert all((turn.asr_confidence, turn.text_uncertain) == (1.0, False) for turn in sure)
+    assert all(turn.asr_confidence == pytest.approx(0.1 * scale) and turn.text_uncertain for turn in doubtful)
+
+
+def test_a_stretch_that_is_suspect_as_a_whole_is_so_in_its_parts(talk):
+    words = (Word("Sure.", 0.1, 0.9, 0.95), Word("Yes.", 1.5, 2.4, 0.9))
+    for confidence, expected in ((0.9, True), (0.45, False)):
+        found = Recognised("Sure. Yes.", confidence, True, words)
+        turns = transcribe_turns([talk[None]], recogniser=lambda turns, one=found: [one] * len(turns))
+        parts = [turn for turn in turns if turn.text == "Yes."]
+        assert parts
+        assert all(turn.text_uncertain for turn in parts) or not expected
+
+
+def test_the_text_of_a_turn_is_spaced_as_it_was_written(talk):
+    words = (Word("\u4f60", 0.1, 0.5), Word("\u597d\u3002", 0.5, 1.0), Word("\u597d", 1.6, 2.4))
+    found = Recognised("\u4f60\u597d\u3002\u597d", None, words=words)
+    turns = list(transcribe_turns([talk[None]], recogniser=lambda turns: [found] * len(turns)))
+    assert {turn.text for turn in turns} <= {"\u4f60\u597d\u3002", "\u597d", found.text, None}
+    assert "\u597d" in {turn.text for turn in turns}
+
+
+def test_a_neighbour_with_words_changes_no_wordless_stretch(talk):
+    def first_alone(stretches):
+        return [Recognised("Yes.", 0.9, words=(Word("Yes.", 0.1, 0.5, 0.9),)), *[None] * (len(stretches) - 1)]
+
+    asked: list[bool] = []
+
+    def voices(stretches, moments=None):
+        asked.extend([moments is None] * len(stretches))
+        return [VoiceMarks(np.float32([]), np.float32([]), np.zeros(300, np.float32)) for _ in stretches]
+
+    list(transcribe_turns([talk[None]], recogniser=first_alone, turns="voices", voices=voices))
+    assert asked.count(False) == 1
+    assert asked.count(True) > 10

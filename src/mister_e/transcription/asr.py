@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,8 @@ from mister_e.conversation import Word, has_words
 # A phrase of up to three words that is said once and then four times more without a break is a loop: a short
 # one compresses too badly to be found by that.
 _PHRASE_WORDS, _MAX_REPETITIONS = 3, 4
+# Less likely than this is no word: its logarithm would drown those of the others.
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -127,3 +129,53 @@ def _repeats(text: str) -> bool:
             if run == _MAX_REPETITIONS * length:
                 return True
     return False
+
+
+def parted(found: Recognised, shares: Sequence[tuple[Word, ...]]) -> list[Recognised | None]:
+    """Divide what was recognised of a stretch among its turns.
+
+    A turn is as confident as its own words are, on the scale of the whole: over all words the mean of the
+    logarithms is that of the stretch.
+
+    :param found: of the stretch, with the times of its words.
+    :param shares: the words of each turn, in order; together they are all words.
+    :return: what was said in each turn; None where nothing was.
+    """
+    scale = 0.0 if found.confidence is None else math.log(max(found.confidence, _LEAST)) - _level(found.words)
+    # a stretch that is uncertain for a loop, or for sound that may be no speech, is so in all its parts
+    suspect = found.uncertain and (found.confidence is None or found.confidence >= THRESHOLDS.uncertain)
+    parts: list[Recognised | None] = []
+    for words, text in zip(shares, _texts(found.text, shares), strict=True):
+        if not words:
+            parts.append(None)
+        elif len(words) == len(found.words):
+            parts.append(found)
+        else:
+            known = found.confidence is not None
+            confidence = min(math.exp(_level(words) + scale), 1.0) if known else None
+            doubtful = confidence is not None and confidence < THRESHOLDS.uncertain
+            parts.append(
+                replace(found, text=text, words=words, confidence=confidence, uncertain=suspect or doubtful)
+            )
+    return parts
+
+
+def _level(words: Sequence[Word]) -> float:
+    """Mean of the logarithms of the probabilities of words; 0 where none is known."""
+    known = [math.log(max(word.probability, _LEAST)) for word in words if word.probability is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _texts(text: str, shares: Sequence[tuple[Word, ...]]) -> list[str]:
+    """The text of each share, spaced as it is written."""
+    found, at = [], 0
+    for words in shares:
+        begin = end = at
+        for number, word in enumerate(words):
+            place = text.find(word.text, at)
+            if place < 0:  # words that are not those of the text
+                return [" ".join(word.text for word in own) for own in shares]
+            begin, end = (place if number == 0 else begin), place + len(word.text)
+            at = end
+        found.append(text[begin:end])
+    return found

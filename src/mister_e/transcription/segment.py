@@ -7,7 +7,6 @@ each helps to understand the others; then the stretch is cut into turns.
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
@@ -19,7 +18,7 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.conversation import Clip, Utterance, Word
 from mister_e.errors import InputError
 from mister_e.progress import Progress, silent
-from mister_e.transcription.asr import THRESHOLDS, Recognised, Recogniser
+from mister_e.transcription.asr import Recognised, Recogniser, parted
 from mister_e.transcription.channels.leak import LeakFilter
 from mister_e.transcription.cutting.crosstalk import turn_notes
 from mister_e.transcription.cutting.pieces import Piece, cut_stretch, moments
@@ -119,25 +118,29 @@ class _Cutter:
         marks = self._marks(stretches, recognised)
         for speech, found, mark in zip(stretches, recognised, marks, strict=True):
             if found is not None and not found.words:  # words without times are not parted
-                yield [(_whole(speech), found)]
+                overlapped = None if mark is None else mark.overlapped(0.0, speech.end - speech.start)
+                yield [(Piece(speech, (), 0.0, overlapped), found)]
                 continue
             pieces = cut_stretch(speech, found.words if found else (), mark)
-            yield [(piece, _of_piece(found, piece)) for piece in pieces]
+            said = [None] * len(pieces) if found is None else parted(found, [piece.words for piece in pieces])
+            yield list(zip(pieces, said, strict=True))
 
     def _marks(
         self, stretches: Sequence[Speech], recognised: Sequence[Recognised | None]
     ) -> Sequence[VoiceMarks | None]:
-        """Ask where the voice changes."""
+        """Ask where the voice changes: between words, or where there are none at any moment."""
         if self._voices is None:
             return [None] * len(stretches)
-        sound = [speech.samples for speech in stretches]
-        if not any(recognised):  # there are no words to ask between
-            return self._voices(sound)
-        asked = [
-            moments(found.words if found else (), speech)
-            for speech, found in zip(stretches, recognised, strict=True)
-        ]
-        return self._voices(sound, asked)
+        marks: list[VoiceMarks | None] = [None] * len(stretches)
+        words = [found.words if found else () for found in recognised]
+        for spoken in (True, False):  # a stretch is asked the same whatever its neighbours are
+            places = [place for place, own in enumerate(words) if bool(own) == spoken]
+            if places:
+                sound = [stretches[place].samples for place in places]
+                asked = [moments(words[place], stretches[place]) for place in places] if spoken else None
+                for place, mark in zip(places, self._voices(sound, asked), strict=True):
+                    marks[place] = mark
+        return marks
 
 
 def _turns(
@@ -172,28 +175,6 @@ def _groups(stretches: Iterable[Speech]) -> Iterator[list[Speech]]:
 
 def _whole(speech: Speech) -> Piece:
     return Piece(speech, (), 0.0)
-
-
-def _of_piece(found: Recognised | None, piece: Piece) -> Recognised | None:
-    """What of the words of a stretch was said in a piece of it.
-
-    Their confidence is that of their own words: its mean over the stretch would tell of other turns.
-    """
-    if found is None or not piece.words:
-        return None
-    if len(piece.words) == len(found.words):
-        return found
-    known = [word.probability for word in piece.words if word.probability]
-    confidence = math.exp(sum(map(math.log, known)) / len(known)) if known else None
-    doubtful = confidence is not None and confidence < THRESHOLDS.words
-    text = " ".join(word.text for word in piece.words)
-    return replace(
-        found,
-        text=text,
-        words=piece.words,
-        confidence=confidence,
-        uncertain=found.uncertain or doubtful,
-    )
 
 
 def _in_order(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mister_e.audio import blocks
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.transcription import WhisperRecogniser
 from mister_e.transcription.whisper import load_whisper
+from mister_e.transcription.whisper.word_times import _words
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "conversation.flac"
 
@@ -67,3 +69,16 @@ def test_hardly_any_sound_has_no_times_beyond_it(recogniser, talk, length):
 def test_a_loop_runs_never_backwards(recogniser, talk):
     (decoded,) = recogniser.decode([np.tile(cut(talk, 4.0, 4.6), 12)])
     assert all(a.end <= b.start and b.start <= b.end for a, b in pairwise(decoded.words))
+
+
+def test_words_are_parted_at_spaces_alone(recogniser):
+    text = " It's a well-known fact from the U.S. Army at 7:30 p.m. for 10,000 dollars -- so what?"
+    tokens = recogniser._tokenizer("en").encode(text)
+    aligned = SimpleNamespace(
+        alignments=[(number, 5 * number) for number in range(len(tokens))],
+        text_token_probs=[0.9] * len(tokens),
+    )
+    words = _words(recogniser._tokenizer("en"), tokens, aligned, 100.0)
+    assert " ".join(word.text for word in words) == text.strip()
+    assert {"well-known", "U.S.", "7:30", "p.m.", "10,000", "dollars --", "what?"} <= {w.text for w in words}
+    assert all(a.end <= b.start for a, b in pairwise(words))

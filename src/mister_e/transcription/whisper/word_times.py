@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Whisper's spectrogram has a row for so many samples, and its encoder a state for two rows.
 _ROW = 160
+# Languages that are written without spaces between words.
+_WITHOUT_SPACES = frozenset(["zh", "yue", "ja", "th", "lo", "my", "km"])
 
 
 def align(
@@ -55,20 +58,40 @@ def align(
 def _words(tokenizer: Tokenizer, tokens: list[int], aligned: Any, seconds: float) -> tuple[Word, ...]:
     """Join the tokens of a turn of so many seconds to words."""
     of_text, of_time = np.array(aligned.alignments).reshape(-1, 2).T
-    first = np.searchsorted(of_text, np.arange(len(tokens) + 1))
-    times = np.minimum(np.append(of_time, of_time[-1:] + 1)[first] * 2 * _ROW / SAMPLE_RATE, seconds)
+    steps = np.searchsorted(of_text, np.arange(len(tokens) + 1))
+    times = np.minimum(np.append(of_time, of_time[-1:] + 1)[steps] * 2 * _ROW / SAMPLE_RATE, seconds)
     probabilities = np.maximum(aligned.text_token_probs, 1e-6)
     words: list[Word] = []
     begin = 0
-    for text, own in zip(*tokenizer.split_to_word_tokens([*tokens, tokenizer.eot]), strict=True):
-        end = begin + len(own)
-        if end > len(tokens):
-            break
-        if has_words(text):
-            likely = float(np.exp(np.log(probabilities[begin:end]).mean()))
-            words.append(Word(text.strip(), float(times[begin]), float(times[end]), min(likely, 1.0)))
+    for text, sizes in _spelt(tokenizer, tokens):
+        spans, first = [], begin
+        for part, size in sizes:
+            if has_words(part):
+                spans.append((first, first + size))
+            first += size
+        if spans:
+            own = probabilities[begin:first]
+            likely = min(float(np.exp(np.log(own).mean())), 1.0)
+            words.append(Word(text.strip(), float(times[spans[0][0]]), float(times[spans[-1][1]]), likely))
         elif words:
-            last = words[-1]
-            words[-1] = Word(last.text + text.rstrip(), last.start, last.end, last.probability)
-        begin = end
+            words[-1] = replace(words[-1], text=words[-1].text + text.rstrip())
+        begin = first
     return tuple(words)
+
+
+def _spelt(tokenizer: Tokenizer, tokens: list[int]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Divide the tokens of a text into words: at spaces, or where a language has none at every character.
+
+    "left-kind", "U.S." and "7:30" are one word each, though faster-whisper parts them.
+
+    :return: the text of each, as it is spaced, and its parts with their numbers of tokens.
+    """
+    spaced = tokenizer.language_code not in _WITHOUT_SPACES
+    found: list[tuple[str, list[tuple[str, int]]]] = []
+    for part, own in zip(*tokenizer.split_tokens_on_unicode(tokens), strict=True):
+        if found and spaced and not part[:1].isspace():
+            text, parts = found[-1]
+            found[-1] = text + part, [*parts, (part, len(own))]
+        else:
+            found.append((part, [(part, len(own))]))
+    return found
