@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -114,6 +115,21 @@ def test_a_change_that_is_told_of_two_moments_is_one_place():
     words = said("so we said that no and then you")
     assert len(cut_stretch(stretch(3.4), words, changes((1.55, 0.9), (1.75, 0.8)))) == 2
     assert len(cut_stretch(stretch(3.4), words, changes((0.9, 0.9), (2.2, 0.8)))) == 3
+
+
+def test_one_voice_that_goes_on_is_one_turn_until_it_is_long():
+    words = said("I am so very tired. It has been a long day for us all. Go on now then please.", 0.5)
+    sound = stretch(9.0)
+    assert len(cut_stretch(sound, words)) == 3
+    ends = [(word.end + following.start) / 2 for word, following in pairwise(words)]
+    surely_one = changes(*((end, 0.001) for end in ends), seconds=9)
+    assert len(cut_stretch(sound, words, surely_one)) == 1
+    maybe_another = changes(*((end, 0.2) for end in ends), seconds=9)
+    assert len(cut_stretch(sound, words, maybe_another)) == 3
+    slow = [replace(word, start=3 * word.start, end=3 * word.end) for word in words]
+    seldom = changes(*((3 * end, 0.001) for end in ends), seconds=27)
+    pieces = cut_stretch(stretch(27.0), slow, seldom)
+    assert texts(pieces) == texts(cut_stretch(stretch(27.0), slow))
 
 
 def test_changes_are_asked_for_between_words_and_in_pauses():
