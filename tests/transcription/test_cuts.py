@@ -178,6 +178,22 @@ def test_channels_are_told_only_where_there_are_several(tmp_path):
     assert [turn.channel for turn in turns] == [0, 1, None]
 
 
+def test_crosstalk_is_of_one_channel(tmp_path):
+    path = write(tmp_path, line(0, 5) + line(1, 4, "Quill", channel=2) + line(1.5, 3, "x", channel=2))
+    assert [turn.notes for turn in read_cuts(path)] == [(), (CROSSTALK,), (CROSSTALK,)]
+    mixed = read_cuts(path, split=False)
+    assert [(turn.channel, turn.notes) for turn in mixed] == [(None, (CROSSTALK,))] * 3
+
+
+def test_channels_count_where_the_sound_has_them(tmp_path):
+    path = write(tmp_path, line(0, 5) + line(1, 4, "Quill", channel=2))
+    mono = list(transcribe_cuts([RAMP], path, recogniser=None))
+    assert [(turn.channel, turn.notes) for turn in mono] == [(None, (CROSSTALK,))] * 2
+    split = list(transcribe_cuts([np.concatenate([RAMP, -RAMP])], path, recogniser=None))
+    assert [(turn.channel, turn.notes) for turn in split] == [(0, ()), (1, ())]
+    assert split[1].audio.samples[-1] < 0 < split[0].audio.samples[-1]
+
+
 def brute_force(spans):
     """Share of each span that others cover, in steps of 10 ms."""
     cover = [set(range(round(100 * start), round(100 * end))) for start, end in spans]
@@ -291,6 +307,12 @@ def test_objects_a_line(tmp_path):
     assert read(tmp_path, lines, "a.json") == [(1.0, 2.0), (4.0, 5.0)]
 
 
+def test_a_single_object_on_its_line(tmp_path):
+    assert read(tmp_path, '{"offset": 1, "duration": 2, "label": "Mara"}\n', "a.json") == [(1.0, 3.0)]
+    around = {"start": 0, "end": 9, "diarization": {"segments": SEGMENTS}}
+    assert read(tmp_path, json.dumps(around), "a.json") == [(1.0, 2.5), (4.0, 6.0)]
+
+
 def word(start, end, voice, **more):
     return {"word": "w", "start": start, "end": end, "speaker": voice, **more}
 
@@ -313,6 +335,13 @@ def test_segments_with_words_end_where_the_voice_changes(tmp_path):
     }
     expected = [(0.9, 3.0), (3.5, 5.1), (5.1, 6.0), (6.1, 7.0), (8.0, 9.0)]
     assert read(tmp_path, json.dumps(data), "a.json") == expected
+
+
+@pytest.mark.parametrize("untimed", [{"word": "7"}, {"word": "7", "start": "Mara", "end": 3}])
+def test_no_sound_is_lost_where_words_have_no_times(tmp_path, untimed):
+    words = [untimed, word(1, 2, "Mara"), untimed, untimed, word(6, 7, "Quill"), word(9, 10, "Mara"), untimed]
+    content = json.dumps({"segments": [{"start": 0.5, "end": 12, "text": "w", "words": words}]})
+    assert read(tmp_path, content, "a.json") == [(0.5, 6.0), (6.0, 7.0), (9.0, 12.0)]
 
 
 def test_words_alone_are_joined(tmp_path):

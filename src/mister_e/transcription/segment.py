@@ -24,6 +24,7 @@ from mister_e.transcription.cutting.crosstalk import turn_notes
 from mister_e.transcription.cutting.pieces import Piece, cut_stretch, moments
 from mister_e.transcription.cutting.vad import Speech, TurnCutter
 from mister_e.transcription.cutting.voices import VoiceChanges, VoiceMarks
+from mister_e.transcription.recognition import groups, recognise
 
 #: Stage that is reported: seconds of the recording so far.
 STAGE = "turns"
@@ -31,10 +32,6 @@ STAGE = "turns"
 #: Where a recording is cut: at pauses of half a second; also at short ones and where sentences end; also
 #: where the voice changes.
 Turns = Literal["pauses", "sentences", "voices"]
-
-# Stretches are gathered and their words recognised in batches: at most so many, two batches of Whisper, and
-# about so many seconds, for their sound is held in memory.
-_GROUP_TURNS, _GROUP_SECONDS = 16, 120.0
 
 
 def transcribe_turns(
@@ -147,11 +144,10 @@ def _turns(
     stretches: Iterable[Speech], recogniser: Recogniser | None, cutter: _Cutter | None
 ) -> Iterator[list[tuple[Piece, Recognised | None, bool]]]:
     """Give the turns of each stretch, with their words and whether words were looked for."""
-    for group in _groups(stretches):
+    for group in groups(stretches, lambda speech: speech.end - speech.start):
         recognised: list[Recognised | None] = [None] * len(group)
         if recogniser is not None:
-            found = recogniser([speech.samples for speech in group])
-            recognised = [Recognised(one) if isinstance(one, str) else one for one in found]
+            recognised = recognise(recogniser, [speech.samples for speech in group])
         cut: Iterable[list[tuple[Piece, Recognised | None]]]
         if cutter is None:
             cut = ([(_whole(speech), found)] for speech, found in zip(group, recognised, strict=True))
@@ -159,18 +155,6 @@ def _turns(
             cut = cutter(group, recognised)
         for pieces in cut:
             yield [(piece, own, recogniser is not None) for piece, own in pieces]
-
-
-def _groups(stretches: Iterable[Speech]) -> Iterator[list[Speech]]:
-    """Gather stretches until they are worth a few batches."""
-    group: list[Speech] = []
-    for speech in stretches:
-        group.append(speech)
-        if len(group) == _GROUP_TURNS or sum(speech.end - speech.start for speech in group) > _GROUP_SECONDS:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _whole(speech: Speech) -> Piece:

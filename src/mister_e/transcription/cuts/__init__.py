@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mister_e.conversation import CROSSTALK, Utterance
 from mister_e.errors import InputError
@@ -37,6 +39,7 @@ def read_cuts(
     path: str | Path,
     *,
     recording: str | Path | None = None,
+    split: bool = True,
     strict: bool = False,
     notes: list[str] | None = None,
 ) -> tuple[Utterance, ...]:
@@ -53,10 +56,11 @@ def read_cuts(
 
     :param path: the file: UTF-8, UTF-16 with its mark, or else Windows-1252.
     :param recording: path of the recording, to find its lines in an RTTM of several.
+    :param split: the channels of the recording are apart; else those that the file tells count for nothing.
     :param strict: refuse the file for an interval that cannot be read, which else costs that interval alone.
     :param notes: told what was left out, with its line or number.
     :return: turns without words and sound, in the order of their starts, at least one; those that others
-        overlap for more than half of their length have the note `CROSSTALK`.
+        of the same channel overlap for more than half of their length have the note `CROSSTALK`.
     :raises InputError: the file cannot be read, is of none of these formats, of other recordings, or holds
         no interval.
     """
@@ -67,6 +71,8 @@ def read_cuts(
         intervals = list(islice(_read(path, text, recording, faults), MOST_INTERVALS + 1))
         if len(intervals) > MOST_INTERVALS:
             raise InputError(f"has more than {MOST_INTERVALS} intervals; keep those of one recording")
+        if not split:
+            intervals = [replace(interval, channel=None) for interval in intervals]
         kept = _long_enough(_joined(intervals), faults)
         if not kept:
             raise InputError(
@@ -142,9 +148,19 @@ def _long_enough(intervals: Sequence[Interval], faults: Faults) -> list[Interval
 
 
 def _overlapped(intervals: Sequence[Interval]) -> list[bool]:
-    """Tell which intervals others cover for more than `_CROSSTALK` of their length."""
+    """Tell which intervals others of their channel cover for more than `_CROSSTALK` of their length."""
     starts = np.array([interval.start for interval in intervals])
     ends = np.array([interval.end for interval in intervals])
+    channels = np.array([-1 if interval.channel is None else interval.channel for interval in intervals])
+    covered = np.zeros(len(intervals))
+    for channel in np.unique(channels):
+        own = channels == channel
+        covered[own] = _covered(starts[own], ends[own])
+    return [bool(value) for value in covered > _CROSSTALK * (ends - starts)]
+
+
+def _covered(starts: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds of each interval that others cover too."""
     # seconds up to each place at which at least two intervals lie over each other
     places = np.concatenate([starts, ends])
     order = np.argsort(places, kind="stable")
@@ -153,5 +169,5 @@ def _overlapped(intervals: Sequence[Interval]) -> list[bool]:
     shared = np.concatenate([[0.0], np.cumsum(lengths * (depth > 1))])[:-1]
     until = np.empty(len(places))
     until[order] = shared
-    covered = until[len(starts) :] - until[: len(starts)]
-    return [bool(value) for value in covered > _CROSSTALK * (ends - starts)]
+    covered: NDArray[np.float64] = until[len(starts) :] - until[: len(starts)]
+    return covered

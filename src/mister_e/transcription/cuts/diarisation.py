@@ -76,7 +76,10 @@ def _items(data: Any) -> tuple[list[Any], str]:
         for name in _LISTS:
             if isinstance(data.get(name), list):
                 return data[name], "word" if name == "words" else "segment"
-        data = next((data[name] for name in _AROUND if isinstance(data.get(name), dict)), None)
+        inner = next((data[name] for name in _AROUND if isinstance(data.get(name), dict)), None)
+        if inner is None and data.keys() & {*_STARTS} and data.keys() & {*_ENDS, *_LENGTHS}:
+            return [data], "segment"
+        data = inner
     raise InputError(_EXPECTED)
 
 
@@ -111,16 +114,24 @@ def _intervals(item: Mapping[str, Any], where: str, *, of_words: bool) -> Iterat
 
 
 def _runs(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    """First and last second of words that follow each other in one voice; some have no times."""
+    """First and last second of words that follow each other in one voice.
+
+    Words without times are spoken before the next that has them: what is said up to there belongs to a run.
+    """
     runs: list[tuple[object, float, float]] = []
+    untimed = False
     for word in words:
         try:
             start, end = _times(word)
         except InputError:
-            continue  # the segment has times of its own
+            start = end = None  # the segment has times of its own
         if start is None or end is None:
+            untimed = True
             continue
         voice = _voice(word)
+        if runs and untimed:
+            runs[-1] = *runs[-1][:2], max(runs[-1][2], start)
+        untimed = False
         if runs and voice in (runs[-1][0], None):
             runs[-1] = runs[-1][0], min(runs[-1][1], start), max(runs[-1][2], end)
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,7 @@ from mister_e.progress import Progress, silent
 from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import Recognised, Recogniser
 from mister_e.transcription.cuts import read_cuts
-
-# Turns whose words are recognised together: two batches of Whisper; and about how many seconds at most.
-_GROUP_TURNS, _GROUP_SECONDS = 16, 120.0
+from mister_e.transcription.recognition import groups, recognise
 
 
 def transcribe_cuts(
@@ -33,7 +32,9 @@ def transcribe_cuts(
 ) -> Iterator[Utterance]:
     """Cut a recording into turns at given places and recognise the words of each.
 
-    What no turn covers is not analysed. Turns may overlap; long ones are cut at quiet moments.
+    What no turn covers is not analysed. Turns may overlap; long ones are cut at quiet moments. Channels that
+    the file tells count where the sound has several. What one channel repeats of another stays: the file
+    decides what is a turn.
 
     :param blocks: float32 `[C, N]` successive pieces at `SAMPLE_RATE`.
     :param cuts: a file, see `read_cuts`.
@@ -49,10 +50,18 @@ def transcribe_cuts(
     """
     notes = [] if notes is None else notes
     remarks: list[str] = []
-    places = read_cuts(cuts, recording=recording.path if recording else None, strict=strict, notes=remarks)
+    blocks = iter(blocks)
+    first = list(islice(blocks, 1))
+    places = read_cuts(
+        cuts,
+        recording=recording.path if recording else None,
+        split=bool(first) and len(first[0]) > 1,
+        strict=strict,
+        notes=remarks,
+    )
     notes += [f"{Path(cuts).name}: {remark}" for remark in remarks]
     turns = cut_turns(
-        blocks,
+        chain(first, blocks),
         places,
         total=total,
         recording=recording,
@@ -67,26 +76,11 @@ def transcribe_cuts(
 
 def _with_words(turns: Iterable[Utterance], recogniser: Recogniser) -> Iterator[Utterance]:
     """Recognise the words of turns, a group at a time; those without sound have none."""
-    group: list[Utterance] = []
-    seconds = 0.0
-    for turn in turns:
-        group.append(turn)
-        seconds += (turn.end or 0.0) - (turn.start or 0.0)
-        if len(group) == _GROUP_TURNS or seconds > _GROUP_SECONDS:
-            yield from _recognised(group, recogniser)
-            group, seconds = [], 0.0
-    if group:
-        yield from _recognised(group, recogniser)
-
-
-def _recognised(turns: Sequence[Utterance], recogniser: Recogniser) -> Iterator[Utterance]:
-    sounds = [
-        turn.audio.samples for turn in turns if turn.audio is not None and turn.audio.samples is not None
-    ]
-    found = iter(recogniser(sounds) if sounds else ())
-    for turn in turns:
-        words = next(found) if turn.audio is not None else None
-        yield _saying(turn, Recognised(words) if isinstance(words, str) else words)
+    for group in groups(turns, lambda turn: (turn.end or 0.0) - (turn.start or 0.0)):
+        sounds = [(turn.audio.samples if turn.audio is not None else None) for turn in group]
+        found = iter(recognise(recogniser, [sound for sound in sounds if sound is not None]))
+        for turn, sound in zip(group, sounds, strict=True):
+            yield _saying(turn, next(found) if sound is not None else None)
 
 
 def _saying(turn: Utterance, found: Recognised | None) -> Utterance:
