@@ -35,7 +35,10 @@ STAGE1 = ROOT / "benchmarks" / "stage1.json"
 CHOICES = ROOT / "benchmarks" / "choices.json"
 STAGE2 = ROOT / "benchmarks" / "stage2.json"
 VOICES = ROOT / "benchmarks" / "voices.json"
-RECOGNITION = ROOT / "benchmarks" / "recognition.json"
+RECOGNITION = {
+    "`tiny.en`": ROOT / "benchmarks" / "recognition.json",
+    "`base`": ROOT / "benchmarks" / "recognition-base.json",
+}
 CUTTING = ROOT / "benchmarks" / "cutting.json"
 CONFIDENCE = ROOT / "benchmarks" / "confidence.json"
 TRAIN_PAGE = ROOT / "docs" / "train.md"
@@ -314,21 +317,22 @@ def voices() -> str:
 
 
 def recognition() -> str:
-    """Table of what is shown of recognised words, condition by condition."""
-    result = json.loads(RECOGNITION.read_text(encoding="utf-8"))
+    """Table of what is shown of recognised words, recogniser by recogniser, condition by condition."""
     lines = [
-        "| turns of the other speakers | turns | no words | marked | shown | WER of shown | right, hidden |"
-        " wrong, hidden |",
-        "|---|---|---|---|---|---|---|---|",
+        "| recogniser | turns of the other speakers | turns | no words | marked | shown | WER of shown |"
+        " right, hidden | wrong, hidden |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, row in (result["conditions"] | {"all": result["all"]}).items():
-        shares = ("no words", "uncertain", "shown", "wer_shown")
-        cells = ["-" if row[share] is None else f"{row[share]:.0f} %" for share in shares]
-        cells += [
-            f"{row[f'{kind}_hidden']:.0f} % of {row[kind]}" if row[kind] else "-"
-            for kind in ("right", "wrong")
-        ]
-        lines.append(f"| {name} | {row['turns']} | {' | '.join(cells)} |")
+    for recogniser, path in RECOGNITION.items():
+        result = json.loads(path.read_text(encoding="utf-8"))
+        for name, row in (result["conditions"] | {"all": result["all"]}).items():
+            shares = ("no words", "uncertain", "shown", "wer_shown")
+            cells = ["-" if row[share] is None else f"{row[share]:.0f} %" for share in shares]
+            cells += [
+                f"{row[f'{kind}_hidden']:.0f} % of {row[kind]}" if row[kind] else "-"
+                for kind in ("right", "wrong")
+            ]
+            lines.append(f"| {recogniser} | {name} | {row['turns']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -374,7 +378,7 @@ def main() -> int:
         pages[TRAIN_PAGE] = {"encoders": encoders(), "stage 2": stage2()}
     if VOICES.is_file():  # all parts of it
         pages[RESULTS_PAGE]["voices"] = voices()
-    if RECOGNITION.is_file():
+    if all(path.is_file() for path in RECOGNITION.values()):
         pages[RESULTS_PAGE]["recognition"] = recognition()
     if CUTTING.is_file():
         pages[RESULTS_PAGE]["cutting"] = cutting_tables.cutting(json.loads(CUTTING.read_text("utf-8")))

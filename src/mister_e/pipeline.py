@@ -45,7 +45,8 @@ class Options(TypedDict, total=False):
     :param language: code of the language spoken; `auto` leaves it to the recogniser: Whisper as it is bundled
         knows `en` alone, a multilingual one tells that of each turn.
     :param turns: where a recording is cut: at `pauses` of half a second; at the ends of `sentences` and short
-        pauses besides; or where `voices` change too. None = the last, if the model can, else the second.
+        pauses besides; or where `voices` change, and there unless one voice surely goes on. None = the last,
+        if the model can, else the second.
     :param strict: refuse a transcript for a turn that cannot be read, or lies beyond the recording; else
         it costs that turn alone, and a note tells which.
     """

@@ -29,8 +29,8 @@ from mister_e.transcription.recognition import groups, recognise
 #: Stage that is reported: seconds of the recording so far.
 STAGE = "turns"
 
-#: Where a recording is cut: at pauses of half a second; also at short ones and where sentences end; also
-#: where the voice changes.
+#: Where a recording is cut: at pauses of half a second; also at short ones and where sentences end; where
+#: the voice changes, and at those places unless one voice goes on.
 Turns = Literal["pauses", "sentences", "voices"]
 
 

@@ -94,7 +94,8 @@ def analyze(
         typer.Option(
             show_default="voices, if the model can tell them, else sentences",
             help="Where to cut turns. pauses: where nobody speaks for half a second. sentences: also at"
-            " shorter pauses and where sentences end. voices: also where another voice goes on.",
+            " shorter pauses and where sentences end. voices: where another voice goes on, and there"
+            " unless one voice surely goes on.",
         ),
     ] = None,
     strict: Annotated[
