@@ -94,6 +94,7 @@ def test_other_names_of_the_transcript_of_a_recording(tmp_path, names, used):
     if used is None and names == ["call.de.srt"]:
         (german,) = expand([tmp_path], language="de").inputs
         assert german.transcript.name == "call.de.srt"
+        assert expand([tmp_path], language="DE-at").inputs == (german,)
 
 
 def test_a_transcript_of_one_extension_is_not_that_of_the_other_recording(tmp_path):

@@ -148,6 +148,7 @@ def decoded(
         (decoded(no_speech=0.8), True),
         (decoded(no_speech=0.8, confidence=0.45), None),
         (decoded(looped=True), True),
+        (decoded(cut_off=True), True),
         (decoded("Ah, ah, ah! Ah... ah."), True),
         (decoded("No, no, no, no!"), False),
         (decoded(" ... ♪"), None),

@@ -186,8 +186,8 @@ def _fit(recording: Path, file: Path, language: str) -> tuple[int, int] | None:
 
 def _is_language(mark: str, language: str) -> bool:
     """Whether part of a name is a language's code, as `en`, `en-US`, or `eng` of ISO 639-2."""
-    main = re.split("[-_]", mark, maxsplit=1)[0]
-    code = "en" if language == "auto" else language.lower()
+    main, code = (re.split("[-_]", name.lower(), maxsplit=1)[0] for name in (mark, language))
+    code = "en" if code == "auto" else code
     return main == code or (code == "en" and main in ("eng", "english"))
 
 

@@ -99,7 +99,7 @@ SpokenLanguage = Annotated[
     str,
     typer.Option(
         metavar="CODE",
-        help="Language spoken, such as en. auto: that of each turn, if the recogniser knows several.",
+        help="Language spoken, such as en or en-US. auto: that of each turn, if several are known.",
     ),
 ]
 #: `--compute-type`: of recognition.

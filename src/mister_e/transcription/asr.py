@@ -72,6 +72,7 @@ class Decoded:
     :param looped: the first text compressed so well that it was decoded once more, without repetition.
     :param words: of the text, with their times from the start of the turn.
     :param language: its code.
+    :param cut_off: it has as many tokens as it may have: the rest of what was said is missing.
     """
 
     text: str
@@ -80,6 +81,7 @@ class Decoded:
     looped: bool = False
     words: tuple[Word, ...] = ()
     language: str | None = None
+    cut_off: bool = False
 
     @property
     def confidence(self) -> float:
@@ -109,13 +111,13 @@ THRESHOLDS = Thresholds()
 def judge(decoded: Decoded, thresholds: Thresholds = THRESHOLDS) -> Recognised | None:
     """Judge whether a decoded text is words, and whether they are to be believed.
 
-    :return: None where it is no words. A loop is uncertain however confident it is.
+    :return: None where it is no words. A loop, and what is cut off, is uncertain however confident it is.
     """
     confidence, silent = decoded.confidence, decoded.no_speech > thresholds.no_speech
     doubtful = confidence < thresholds.uncertain
     if not has_words(decoded.text) or confidence < thresholds.words or (silent and doubtful):
         return None
-    uncertain = doubtful or silent or decoded.looped or _repeats(decoded.text)
+    uncertain = doubtful or silent or decoded.looped or decoded.cut_off or _repeats(decoded.text)
     return Recognised(decoded.text, confidence, uncertain, decoded.words, decoded.language)
 
 

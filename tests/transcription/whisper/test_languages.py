@@ -17,7 +17,7 @@ from mister_e.errors import InputError
 from mister_e.pretrained.weights import is_installed
 from mister_e.transcription.asr import for_recording
 from mister_e.transcription.whisper import WhisperRecogniser, load_whisper
-from mister_e.transcription.whisper.languages import Languages
+from mister_e.transcription.whisper.languages import Languages, normalised
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "conversation.flac"
 needs_base = pytest.mark.skipif(
@@ -66,6 +66,30 @@ def test_what_is_kept_does_not_grow():
         decide(languages, ENGLISH, POLISH, SHORT)
     assert len(languages._told) == 2
     assert len(languages._evidence) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("EN", "en"),
+        ("en-US", "en"),
+        ("en_GB.UTF-8", "en"),
+        ("zh-Hant-TW", "zh"),
+        ("Auto", "auto"),
+        ("en-gb-x", "en"),
+        ("english", "english"),
+        ("TLH", "TLH"),
+        ("", ""),
+    ],
+)
+def test_a_code_in_any_case_and_with_a_region_is_that_of_the_language(given, found):
+    assert normalised(given, ["en", "zh"]) == found
+
+
+def test_the_bundled_one_takes_english_of_any_region():
+    assert WhisperRecogniser("en-US")._language == WhisperRecogniser("EN")._language == "en"
+    with pytest.raises(InputError, match="language 'de-AT': this recogniser knows only English"):
+        WhisperRecogniser("de-AT")
 
 
 @pytest.fixture(scope="module")

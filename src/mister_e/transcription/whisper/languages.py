@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 #: In place of a language's code: that which is spoken.
 AUTO = "auto"
@@ -14,6 +15,20 @@ _SECONDS, _PROBABILITY = 1.5, 0.9
 #: A language is one of the recording from this share of the time of such turns on: a call in two languages
 #: keeps both, and one turn that is taken for Welsh does not make others Welsh.
 _SHARE = 0.1
+
+
+def normalised(code: str, known: Collection[str]) -> str:
+    """The code that a recogniser knows a language by.
+
+    :param code: in any case, maybe with a script or region, such as "EN", "en-US" or "zh_Hant_TW".
+    :param known: codes that the recogniser knows.
+    :return: one of them, or `AUTO`; `code` as it is where it is none of them.
+    """
+    plain = code.strip().lower()
+    return next(
+        (found for found in (plain, re.split("[-_.]", plain)[0]) if found in (AUTO, *known)),
+        code,
+    )
 
 
 class Languages:

@@ -17,7 +17,7 @@ from mister_e.audio.format import SAMPLE_RATE
 from mister_e.errors import InputError
 from mister_e.pretrained.whisper import BUNDLED
 from mister_e.transcription.asr import Decoded, Recognised, Recogniser, judge
-from mister_e.transcription.whisper.languages import AUTO, Languages
+from mister_e.transcription.whisper.languages import AUTO, Languages, normalised
 from mister_e.transcription.whisper.models import load_whisper
 from mister_e.transcription.whisper.word_times import align
 
@@ -35,9 +35,11 @@ _WINDOW_SECONDS, _PADDING_SECONDS, _STEP_SECONDS = 30, 5, 5
 _LEAST_SECONDS = 15
 _BATCH_SIZE = 8
 
-# The limit of tokens ends a decoder that repeats itself. Fast speech has about 5 tokens a second: 10 are
-# hardly ever reached. 224 is half of Whisper's context, its own limit of a window.
-_MIN_TOKENS, _TOKENS_PER_SECOND, _MAX_TOKENS = 10, 10, 224
+# The limit of tokens ends a decoder that repeats itself. Fast English has about 5 tokens a second. Whisper's
+# tokens are made for English: a sentence of 5 s has about 35 in Greek, 80 in Hindi, 135 in Georgian. 224 is
+# half of Whisper's context, its own limit of a window.
+_MIN_TOKENS, _MAX_TOKENS = 5, 224
+_TOKENS_PER_SECOND, _TOKENS_PER_SECOND_ENGLISH = 40, 5
 
 # Text that compresses better than this is a loop (Radford et al. 2022, section 4.5).
 _MAX_COMPRESSION = 2.4
@@ -52,8 +54,8 @@ class WhisperRecogniser:
     def __init__(self, language: str = AUTO, whisper: WhisperModel | None = None) -> None:
         """Prepare for one language, or for what is spoken.
 
-        :param language: code of the language spoken, such as "en"; `auto` = each turn's own, and "en" for a
-            model that knows only English.
+        :param language: code of the language spoken, such as "en" or "en-US"; `auto` = each turn's own, and
+            "en" for a model that knows only English.
         :param whisper: of `load_whisper`; None = the bundled one.
         :raises InputError: the model does not know the language.
         """
@@ -63,12 +65,13 @@ class WhisperRecogniser:
         known = whisper.supported_languages
         if not whisper.model.is_multilingual:
             language = "en" if language == AUTO else language
+        given, language = language, normalised(language, known)
         if language not in (AUTO, *known):
             raise InputError(
-                f"language {language!r}: this recogniser knows only English; take another (--asr base), give"
+                f"language {given!r}: this recogniser knows only English; take another (--asr base), give"
                 " a transcript (--transcript) or leave the words out (--asr none)"
                 if known == ["en"]
-                else f"language {language!r}: this recogniser does not know it; it knows {', '.join(known)};"
+                else f"language {given!r}: this recogniser does not know it; it knows {', '.join(known)};"
                 f" {AUTO} = what is spoken"
             )
         self._tokenizers: dict[str, Tokenizer] = {}
@@ -139,7 +142,7 @@ class WhisperRecogniser:
         :param lengths: samples of each turn.
         """
         tokenizer = self._tokenizer(language)
-        limit = _most_tokens(max(map(_padded, lengths)))
+        limit = _most_tokens(max(map(_padded, lengths)), language)
         results, tokens = self._generate(states, tokenizer, len(lengths), limit)
         loops = [_compression_ratio(decoded.text) > _MAX_COMPRESSION for decoded in results]
         if any(loops):
@@ -158,7 +161,7 @@ class WhisperRecogniser:
             states,
             [prompt] * count,
             beam_size=1,
-            max_length=most,
+            max_length=2 * most,  # of which CTranslate2 gives the text half
             suppress_blank=True,
             suppress_tokens=self._suppressed,
             return_scores=True,
@@ -172,6 +175,7 @@ class WhisperRecogniser:
                 result.no_speech_prob,
                 _mean_log_probability(result.scores[0], len(own)),
                 language=tokenizer.language_code,
+                cut_off=len(own) >= most,
             )
             for result, own in zip(results, tokens, strict=True)
         ], tokens
@@ -215,10 +219,13 @@ def _padded(length: int) -> int:
     return min(-(-(length + _PADDING_SECONDS * SAMPLE_RATE) // step) * step, _WINDOW_SECONDS * SAMPLE_RATE)
 
 
-def _most_tokens(padded: int) -> int:
-    """Tokens that turns of so many samples may have, padding included."""
+def _most_tokens(padded: int, language: str) -> int:
+    """Tokens that the texts of turns, padded to so many samples, may have."""
     seconds = max(padded / SAMPLE_RATE - _PADDING_SECONDS, _STEP_SECONDS)
-    return min(_MAX_TOKENS, round(_MIN_TOKENS + _TOKENS_PER_SECOND * seconds))
+    if padded == _WINDOW_SECONDS * SAMPLE_RATE:  # some of these have no padding
+        seconds = _WINDOW_SECONDS
+    rate = _TOKENS_PER_SECOND_ENGLISH if language == "en" else _TOKENS_PER_SECOND
+    return min(_MAX_TOKENS, round(_MIN_TOKENS + rate * seconds))
 
 
 def _select(states: Any, rows: Sequence[int]) -> Any:
