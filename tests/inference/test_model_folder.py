@@ -238,7 +238,7 @@ def test_another_calibration_leaves_the_model_itself_alone(copy):
     assert after.fingerprint == before.fingerprint
     card = (copy / "README.md").read_text()
     assert "in which no words were found, such as laughter: 1.25." in card
-    assert "it is multiplied by 1.5." in card
+    assert "is multiplied by 1.5." in card
     assert "\n\n\n" not in card.partition("## Calibration")[2]
 
 
@@ -277,6 +277,15 @@ def test_a_model_tells_changes_of_voice_where_its_folder_says_so(copy, head, tmp
     (tmp_path / "with" / "voices" / "model.safetensors").write_bytes(b"other")
     with pytest.raises(InputError, match=r"voices/model\.safetensors: its SHA-256"):
         ModelFolder.load(tmp_path / "with")
+    path = tmp_path / "with" / "config.json"
+    listed = json.loads(path.read_text())
+    for lacking in (["model.safetensors"], ["voices.json"], ["model.safetensors", "voices.json"]):
+        files = {name: known for name, known in listed["files"].items() if name[7:] not in lacking}
+        path.write_text(json.dumps(listed | {"files": files}))
+        with pytest.raises(
+            InputError, match=rf"config\.json: field 'files' lacks .* voices/{lacking[0]}; get"
+        ):
+            ModelFolder.load(tmp_path / "with")
     replace(loaded, voices=None).save_pretrained(tmp_path / "with")
     without = ModelFolder.load(tmp_path / "with")
     assert not any(name.startswith("voices/") for name in without.config.files)

@@ -8,6 +8,8 @@ import torch
 
 from mister_e.encoders.voices.network import VoiceChangeConfig, VoiceChangeNetwork
 from mister_e.inference import voices
+from mister_e.inference.model_folder import ModelFolder
+from mister_e.inference.predictor import Predictor
 from mister_e.inference.voices import VoiceChangeDetector
 from mister_e.transcription.cutting.voices import VoiceChanges, VoiceMarks
 
@@ -72,6 +74,16 @@ def test_a_tenth_of_a_second_and_what_is_no_number_are_told_of(detector):
     short, odd = detector([sound(0.1), broken], [[0.05], [0.5]])
     assert len(short.overlap) == 1
     assert np.isfinite([*short.change, *short.overlap, *odd.change, *odd.overlap]).all()
+
+
+def test_it_goes_to_the_device_with_everything_else_of_a_model():
+    model = ModelFolder.from_pretrained("mini")
+    Predictor(model, device="meta")
+    parts = (model.mixture, model.voices.network, *model.encoders.values())
+    left = {
+        name for part in parts for name, value in part.state_dict(keep_vars=True).items() if not value.is_meta
+    }
+    assert not left
 
 
 def test_nothing_asked_is_nothing_told(detector):

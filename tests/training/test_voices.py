@@ -169,6 +169,15 @@ def test_bad_input_is_told(recipe, data, tmp_path):
         InputError, match=r"no clips 'other'.*manifest\.csv; give the folder that holds other/"
     ):
         find_folders(["other"], [data])
+    short = write_clips(data / "short", {"happy": 220.0}, seconds=0.3)
+    both = {"clips": data / "clips", "short": short}
+    with pytest.raises(
+        InputError, match=r"short/manifest\.csv: no voice for validation with a clip of 0\.5 s"
+    ):
+        read_voices(both, dict.fromkeys(both, 1.0), "validation", tmp_path, clips_per_voice=2)
+    few = write_clips(data / "few", {"happy": 220.0}, voices=("a", "b"))
+    with pytest.raises(InputError, match=r"few/manifest\.csv: 2 voices cannot be split in three"):
+        read_voices({"few": few}, {"few": 1.0}, "train", tmp_path, clips_per_voice=2)
     manifest = data / "clips" / "manifest.csv"
     manifest.write_text(manifest.read_text().replace("speaker", "who"))
     with pytest.raises(InputError, match=r"manifest\.csv: has no column speaker"):

@@ -124,6 +124,27 @@ def has_voices(config: ModelConfig) -> bool:
     return any(name.startswith(f"{VOICES}/") for name in config.files)
 
 
+def check_listed(folder: Path, config: ModelConfig) -> None:
+    """Refuse a model folder whose `config.json` lacks the hash of weights that lie in it.
+
+    Those of encoders are in `EncoderMetadata.identity` as well.
+
+    :raises InputError: names the file.
+    """
+    voices = sorted(path for path in (folder / VOICES).glob("*") if path.is_file())
+    found = [f"{VOICES}/{path.name}" for path in voices if not _is_aside(path)]
+    for name in (WEIGHTS, *found):
+        if name not in config.files:
+            raise InputError(
+                f"{folder / CONFIG}: field 'files' lacks the SHA-256 of {name}; get the folder again, whole"
+            )
+
+
+def _is_aside(path: Path) -> bool:
+    """Whether a file in a model folder is none of the model."""
+    return path.name == "LICENSE.md" or path.name.startswith(".")
+
+
 def write_config(folder: Path, config: ModelConfig) -> ModelConfig:
     """Write the card and `config.json`, with the hashes of all other files in the folder.
 

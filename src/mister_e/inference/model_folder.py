@@ -35,6 +35,7 @@ from mister_e.inference.model_config import (
     WEIGHTS,
     EncoderMetadata,
     ModelConfig,
+    check_listed,
     has_voices,
     read_config,
     write_config,
@@ -96,8 +97,8 @@ class ModelFolder:
                 f"{folder}: a trained mixture without its {' and '.join(lacking)} encoder: run"
                 f" mister-e export {run_of(folder)} {options} -o MODEL, and use MODEL"
             )
-        if WEIGHTS not in config.files and config.format == FORMAT:
-            raise InputError(f"{folder / CONFIG}: field 'files' lacks the SHA-256 of {WEIGHTS}")
+        if config.format == FORMAT:
+            check_listed(folder, config)
         verify(folder, config.files if encoders else {n: h for n, h in config.files.items() if "/" not in n})
         if config.format != FORMAT:
             speech = config.encoders["speech"].config if "speech" in config.encoders else {}

@@ -40,7 +40,7 @@ class Predictor:
     """A model folder on a device, ready to predict; it knows no kind of encoder.
 
     :param model: with its encoders.
-    :param device: where encoders and mixture run.
+    :param device: where all of its networks run.
     """
 
     def __init__(self, model: ModelFolder, *, device: torch.device | str = "cpu") -> None:
@@ -49,6 +49,8 @@ class Predictor:
         self.speech_encoder = model.encoders.get("speech")
         for module in (*model.encoders.values(), model.mixture):
             module.eval().to(device)
+        if model.voices is not None:
+            model.voices.to(device)
 
     @property
     def labels(self) -> LabelSet:

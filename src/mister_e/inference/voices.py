@@ -54,7 +54,7 @@ class VoiceChangeDetector:
         """Write the weights in half precision, and the sizes."""
         save_network(self.network, Path(folder))
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device | str) -> Self:
         """Move the network to a device."""
         self.network.to(device)
         return self

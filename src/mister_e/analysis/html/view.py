@@ -62,7 +62,8 @@ class EmotionSummary:
 class View:
     """One conversation as the page shows it.
 
-    :param rows: its turns, each after the run that it is the first of.
+    :param turns: its turns, in order.
+    :param runs: neighbouring turns of one emotion as one row, by the number of its first turn, from 1.
     :param folded: whether runs are folded when the page opens.
     :param marks: what its turns are marked by, and how many of them.
     :param explanations: what the marks mean.

@@ -97,6 +97,12 @@ def read_voices(
             if len(sound) >= _SHORTEST * SAMPLE_RATE:
                 own[number].append(sound)
         found.append(Voices(weights[name], [clips for clips in own if clips]))
+    for name, voices in zip(folders, found, strict=True):
+        if not voices.clips:
+            raise InputError(
+                f"{folders[name] / MANIFEST}: no voice for {split} with a clip of {_SHORTEST} s or more; give"
+                f" more voices, or leave {name} out of the recipe"
+            )
     if sum(len(voices.clips) for voices in found) < 2:
         raise InputError(f"{', '.join(map(str, folders.values()))}: one voice for {split}; two are needed")
     return found
@@ -107,7 +113,10 @@ def _files_of(folder: Path, split: str, most: int) -> list[list[Path]]:
     clips = read_manifest(folder)
     if any(clip.voice is None for clip in clips):
         raise InputError(f"{folder / MANIFEST}: has no column speaker: it cannot be told where voices change")
-    splits = split_by_voice(clips)
+    try:
+        splits = split_by_voice(clips)
+    except InputError as error:
+        raise InputError(f"{folder / MANIFEST}: {error}") from None
     voices: dict[str, list[Path]] = {}
     for clip in clips:
         if splits[clip.file] == split:

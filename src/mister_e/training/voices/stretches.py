@@ -18,11 +18,10 @@ from mister_e.training.settings import AugmentationConfig
 from mister_e.training.settings.voices import StretchConfig
 from mister_e.training.stage1.augmentation import augment, coloured, speed
 from mister_e.training.voices.clips import Voices
+from mister_e.transcription.cutting.voices import OVERLAP_RATE
 
 Sound = NDArray[np.float32]
 
-#: Values of the overlap in a second.
-RATE = 10
 # A moment is one of change up to so far (s) beside where the voices change; further out, up to the second
 # number, it is not asked about: what is right there is a matter of taste.
 _NEAR, _UNSURE = 0.12, 0.4
@@ -43,7 +42,7 @@ class Stretch:
     :param moments: `[K]` seconds that are asked about.
     :param change: `[K]`, 1 = the voice changes there, 0 = it stays.
     :param joins: bool `[K]`, whether two pieces meet there, of one voice or of two.
-    :param overlap: `[F]`, 1 where several speak, 10 a second.
+    :param overlap: `[F]`, 1 where several speak, `OVERLAP_RATE` values a second.
     """
 
     sound: Sound
@@ -247,6 +246,6 @@ def _overlap(pieces: Sequence[_Piece], length: int) -> NDArray[np.float32]:
         own = voices.setdefault(piece.voice, np.zeros(steps, bool))
         own[first : first + len(sounding)] |= sounding[: max(0, steps - first)]
     several = np.sum([*voices.values()], axis=0) > 1
-    size = SAMPLE_RATE // RATE // _STEP
+    size = SAMPLE_RATE // OVERLAP_RATE // _STEP
     several = np.pad(several, (0, -len(several) % size)).reshape(-1, size)
     return np.asarray(several.mean(1), np.float32)

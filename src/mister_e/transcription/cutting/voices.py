@@ -1,6 +1,6 @@
 """Changes of voice as places to cut at: what cutting asks, and what it is told.
 
-The network that tells lies with the encoders (`mister_e.encoders.speech.voice_changes`). It says of a moment
+The network that tells lies with the encoders (`mister_e.encoders.voices`). It says of a moment
 whether the voice after it is another than before it, and of a stretch where several speak at once. It never
 says whose voice it is.
 """
