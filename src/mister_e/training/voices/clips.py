@@ -97,8 +97,8 @@ def read_voices(
             if len(sound) >= _SHORTEST * SAMPLE_RATE:
                 own[number].append(sound)
         found.append(Voices(weights[name], [clips for clips in own if clips]))
-    for name, voices in zip(folders, found, strict=True):
-        if not voices.clips:
+    for name, usable in zip(folders, found, strict=True):
+        if not usable.clips:
             raise InputError(
                 f"{folders[name] / MANIFEST}: no voice for {split} with a clip of {_SHORTEST} s or more; give"
                 f" more voices, or leave {name} out of the recipe"
