@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,17 @@ def test_a_stream_without_an_end_is_stopped(tmp_path, monkeypatch):
         pass
     writer.join(timeout=30)
     assert not writer.is_alive()
+
+
+def test_notes_and_errors_name_the_stream(analysis, turn):
+    result = analysis(turn(1))
+    (conversation,) = result.conversations
+    notes = ("63: line 3 is no cue, left out", "7 turns: 63 words", "stdin: line 1 is no cue")
+    result = replace(result, conversations=(replace(conversation, source="/tmp/m/0/63", notes=notes),))
+    given = {Path("/dev/fd/63"): Path("/tmp/m/0/63"), streams.STDIN: Path("/tmp/m/1/stdin")}
+    (named,) = streams.named_as_given(result, given).conversations
+    assert named.source == "/dev/fd/63"
+    assert named.notes == ("/dev/fd/63: line 3 is no cue, left out", *notes[1:])
 
 
 def test_plain_files_are_left_as_they_are(tmp_path):

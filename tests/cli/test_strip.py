@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from mister_e.cli.strip import letters, strip
@@ -19,7 +20,14 @@ def console(width: int = 60, **settings) -> Console:
 def test_every_emotion_has_a_letter_of_its_own():
     assert "".join(KEY.values()) == "NJSAUFD"
     assert letters(["a", "a b", "ab", "A"]) == {"a": "A", "a b": "B", "ab": "*", "A": "*"}
-    assert letters(["快乐", "快"]) == {"快乐": "快", "快": "*"}
+    assert letters(["радость", "快乐", "快 b"]) == {"радость": "Р", "快乐": "*", "快 b": "B"}
+
+
+def test_the_line_fills_the_width_whatever_the_script_of_the_labels(analysis, turn):
+    turns = [replace(turn(1, emotion="喜"), start=0.0, end=61.0)]
+    line = strip(analysis(*turns).conversations[0], letters(["喜", "怒"]), console(40))
+    assert line.plain.split("\n")[0] == "*" * 40
+    assert max(map(cell_len, line.plain.split("\n"))) <= 40
 
 
 @pytest.mark.parametrize("width", [10, 60, 200])

@@ -9,7 +9,7 @@ import pytest
 
 from mister_e.errors import InputError
 from mister_e.files import sha256
-from mister_e.pretrained import weights
+from mister_e.pretrained import model_folder, weights
 from mister_e.pretrained.weights import is_installed, wheel_folder
 from mister_e.pretrained.whisper import whisper_folder
 
@@ -87,6 +87,28 @@ def test_a_name_that_does_not_exist_lists_those_that_do(name):
 def test_one_that_is_not_here_says_how_to_get_it(name):
     with pytest.raises(InputError, match=f"'{name}'.*Hub does not give it.*downloaded once, online"):
         whisper_folder(name)
+
+
+@pytest.mark.parametrize("find", [whisper_folder, model_folder, weights.resolve])
+def test_a_mistyped_folder_is_not_asked_of_the_hub(tmp_path, monkeypatch, find):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for hub in ("faster_whisper.download_model", "huggingface_hub.snapshot_download"):
+        monkeypatch.setattr(hub, lambda *_, **__: pytest.fail("the Hub was asked"))
+    with pytest.raises(InputError, match=r"^models/nosuch: no such folder in models; .*Hub, run hf download"):
+        find("models/nosuch")
+
+
+@needs_base
+def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "cache", tmp_path / "file"):
+        monkeypatch.setenv("MISTER_E_CACHE", str(place))
+        with pytest.raises(
+            InputError, match=r"file.*: weights cannot be kept there .*set MISTER_E_CACHE"
+        ) as told:
+            whisper_folder("base")
+        assert "\n" not in str(told.value)
 
 
 def test_a_path_that_is_no_folder_is_refused(tmp_path):

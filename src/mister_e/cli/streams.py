@@ -63,8 +63,13 @@ def named_as_given(analysis: Analysis, streams: Mapping[Path, Path]) -> Analysis
     names = {str(file): "stdin" if path == STDIN else str(path) for path, file in streams.items()}
     if not names:
         return analysis
+    begins = {f"{Path(file).name}: ": f"{name}: " for file, name in names.items()}
     conversations = tuple(
-        replace(conversation, source=names.get(conversation.source or "", conversation.source))
+        replace(
+            conversation,
+            source=names.get(conversation.source or "", conversation.source),
+            notes=tuple(_renamed(note, begins) for note in conversation.notes),
+        )
         for conversation in analysis.conversations
     )
     errors = tuple(
@@ -76,6 +81,14 @@ def named_as_given(analysis: Analysis, streams: Mapping[Path, Path]) -> Analysis
         for failed in analysis.errors
     )
     return replace(analysis, conversations=conversations, errors=errors)
+
+
+def _renamed(note: str, begins: Mapping[str, str]) -> str:
+    """A note that begins with the name of a file, with that of its stream."""
+    for begin, name in begins.items():
+        if note.startswith(begin):
+            return name + note.removeprefix(begin)
+    return note
 
 
 def _is_stream(path: Path) -> bool:

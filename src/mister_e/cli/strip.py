@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -23,11 +24,15 @@ _MARKS = 4
 def letters(labels: Sequence[str]) -> dict[str, str]:
     """Give every label a capital of its own: its first letter that no label before it has.
 
+    Letters that are two cells wide, as Chinese ones are, would make the line longer than the conversation:
+    a label of such alone has `*`.
+
     :param labels: in the model's order, so that a letter means the same in every conversation.
     """
     given: dict[str, str] = {}
     for label in labels:
-        free = (letter.upper() for letter in plain(label) if letter.isalnum() and len(letter.upper()) == 1)
+        capitals = (letter.upper() for letter in plain(label) if letter.isalnum())
+        free = (capital for capital in capitals if len(capital) == 1 and cell_len(capital) == 1)
         given[label] = next((letter for letter in free if letter not in given.values()), "*")
     return given
 

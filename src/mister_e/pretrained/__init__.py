@@ -47,8 +47,9 @@ def model_folder(model: str | Path, *, revision: str | None = None, token: str |
     if is_bundled(str(model)):
         return _HERE / model
     if is_hub_id(model):
-        from mister_e.pretrained.weights import hub_folder
+        from mister_e.pretrained.weights import check_no_folder, hub_folder
 
+        check_no_folder(str(model))
         return hub_folder(str(model), revision=revision, token=token)
     names = ", ".join(config["name"] for config in bundled())
     raise InputError(

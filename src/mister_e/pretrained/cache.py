@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -16,6 +17,11 @@ from mister_e.files import sha256, write_text
 from mister_e.pretrained.model_files import read_json
 
 _HASHES = "sha256.json"
+#: Of a folder that cannot be made or written.
+_UNWRITABLE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT),
+}
 
 
 def made_once(target: Path, make: Callable[[Path], None]) -> Path:
@@ -26,12 +32,12 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
     :param target: the folder.
     :param make: fills a new folder, which becomes `target` when it is done.
     :return: `target`, its files as they were made.
+    :raises InputError: it is not there, and the cache cannot be written.
     """
     if _is_whole(target):
         return target
     prefix = f".{target.name}-"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / f"{target.name}.lock"):
+    with _writing(target), FileLock(target.parent / f"{target.name}.lock"):
         for leftover in target.parent.glob(f"{prefix}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         if _is_whole(target):  # another process was faster
@@ -48,6 +54,23 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return target
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Make the folder of a target, and say what to do where that or a file in it cannot be written."""
+    made = False
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = True
+        yield
+    except OSError as error:
+        if made and error.errno not in _UNWRITABLE:
+            raise
+        raise InputError(
+            f"{target.parent}: weights cannot be kept there ({error.strerror}); make room and let it be"
+            " written, or set MISTER_E_CACHE to a folder that can be"
+        ) from error
 
 
 def write_hashes(folder: Path) -> None:

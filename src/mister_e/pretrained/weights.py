@@ -191,7 +191,22 @@ def resolve(name: str) -> Path:
         return wheel_folder(name)
     if Path(name).is_dir():
         return Path(name)
+    check_no_folder(name)
     return hub_folder(name)
+
+
+def check_no_folder(name: str) -> None:
+    """Refuse what looks like a folder that is not there, so that the Hugging Face Hub is not asked for it.
+
+    :param name: that of no folder.
+    :raises InputError: it is in a folder that is there.
+    """
+    parent = Path(name).parent
+    if "/" in name and parent.is_dir():
+        raise InputError(
+            f"{name}: no such folder in {parent}; if you mean the model of the Hugging Face Hub, run"
+            f" hf download {name} and give the folder that it prints"
+        )
 
 
 #: Of a repository on the Hub: no code, and no weights in formats that can hold code.

@@ -11,6 +11,7 @@ from mister_e.pretrained.weights import (
     HUB_ID,
     WHEELS,
     cache_dir,
+    check_no_folder,
     hub_errors,
     is_installed,
     verify,
@@ -48,6 +49,7 @@ def whisper_folder(model: str | Path) -> Path:
             f"recogniser {name!r}: neither a folder nor one of {', '.join(sorted(_names()))};"
             " a Hugging Face Hub id (owner/name) works too"
         )
+    check_no_folder(name)
     return _hub_whisper(name)
 
 
