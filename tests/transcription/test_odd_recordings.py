@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
+from mister_e import Pipeline
 from mister_e.audio import blocks
 from mister_e.audio.format import LONGEST, SAMPLE_RATE
 from mister_e.conversation import NO_WORDS, Word
@@ -105,6 +107,37 @@ def test_talk_of_hours_without_a_pause_is_cut_at_sentences_in_bounded_memory(tal
     assert ended - first > 0.99 * 3 * 3600
     assert count > 2 * 360
     assert max(longest) < 180 * RATE
+
+
+def laughter(seconds: float, pitch: float, rate: float) -> np.ndarray:
+    """Bursts of a voiced "ah", so many a second and each with a breath after it, that get weaker."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    voice = np.diff(np.floor(pitch * time), prepend=0.0)
+    for formant in (730, 1090, 2440):
+        radius = np.exp(-np.pi * 90 / RATE)
+        voice = lfilter([1.0], [1.0, -2 * radius * np.cos(2 * np.pi * formant / RATE), radius**2], voice)
+    breath = np.random.default_rng(0).normal(0, 0.03, len(time))
+    phase = time * rate % 1
+
+    def swell(first: float) -> np.ndarray:
+        return np.sin(np.pi * np.clip((phase - first) / 0.5, 0, 1)) ** 2
+
+    sound = swell(0.0) * voice / np.abs(voice).max() + swell(0.4) * breath
+    return (0.5 * np.exp(-0.25 * time) * sound).astype(np.float32)
+
+
+def test_synthetic_laughter_is_a_turn_without_words_and_judged_by_its_sound():
+    gap = np.zeros(RATE, np.float32)
+    bouts = [laughter(3, *voice) for voice in ((180, 4), (260, 4.5), (330, 5), (220, 4.8))]
+    sound = np.concatenate([gap, *(part for bout in bouts for part in (bout, gap))])
+    turns = list(Pipeline.from_pretrained("mini")((sound, RATE)))
+    assert len(turns) >= len(bouts)
+    assert sum(turn.end - turn.start for turn in turns) > 0.8 * 3 * len(bouts)
+    for turn in turns:
+        assert turn.text is None or turn.text_uncertain
+        assert (turn.text is None) == (NO_WORDS in turn.notes)
+        assert turn.missing == ("text",)
+        assert turn.gate["speech"] == pytest.approx(1.0)
 
 
 def test_laughter_alone_gets_no_words_that_are_believed(recogniser):
