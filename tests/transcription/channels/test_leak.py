@@ -11,7 +11,7 @@ from mister_e.audio import blocks
 from mister_e.audio.format import SAMPLE_RATE
 from mister_e.transcription import transcribe_turns
 from mister_e.transcription.channels import tell_mono
-from mister_e.transcription.channels.leak import own_spans
+from mister_e.transcription.channels.leak import compare
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "conversation-stereo.ogg"
 MARGIN = SAMPLE_RATE // 20
@@ -89,9 +89,52 @@ def test_who_talks_at_the_same_time_stays(call, decibels):
     other = np.resize(call[1, round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], len(voice))
     copy = heard(voice, decibels)
     beside = np.pad(voice + heard(other, decibels), MARGIN).astype(np.float32)
-    kept = own_spans((other + copy).astype(np.float32), beside)
+    kept = compare((other + copy).astype(np.float32), beside).own
     assert sum(end - begin for begin, end in kept) > 0.9 * len(voice)
-    assert own_spans(copy.astype(np.float32), np.pad(voice, MARGIN).astype(np.float32)) == []
+    assert compare(copy.astype(np.float32), np.pad(voice, MARGIN).astype(np.float32)).own == []
+
+
+def test_a_plain_copy_of_both_sides_is_no_single_sound(call):
+    notes = []
+    turns = turns_of((call + 0.3 * call[::-1]).astype(np.float32), notes=notes)
+    assert {channel for channel, _, _ in turns} == {0, 1}
+    assert notes
+    assert all("fainter copy" in note for note in notes)
+
+
+SECONDS = np.arange(30 * SAMPLE_RATE) / SAMPLE_RATE
+
+
+@pytest.mark.parametrize(
+    "steady",
+    [
+        np.full(len(SECONDS), 0.5),
+        0.14 * np.sin(2 * np.pi * 50 * SECONDS),
+        sum(0.02 / n * np.sin(2 * np.pi * 60 * n * SECONDS + n) for n in range(1, 8)),
+        0.03 * np.sin(2 * np.pi * 1000 * SECONDS),
+    ],
+    ids=["offset", "hum", "buzz", "tone"],
+)
+@pytest.mark.parametrize("shares", [(1.0, 1.0), (1.0, 0.6), (0.6, 1.0)])
+def test_a_steady_sound_on_all_channels_hides_nobody(call, steady, shares):
+    quiet = 0.1 * call + np.outer(shares, steady)
+    alone, notes = [], []
+    for channel, samples in enumerate(quiet):
+        only = np.zeros_like(quiet)
+        only[channel] = samples
+        alone += turns_of(only.astype(np.float32))
+    turns = turns_of(quiet.astype(np.float32), notes=notes)
+    assert turns == sorted(alone, key=lambda turn: (turn[1], turn[0]))
+    assert {channel for channel, _, _ in turns} == {0, 1}
+    assert notes == []
+
+
+@pytest.mark.parametrize("decibels", [-8, -20])
+def test_what_leaks_under_a_hum_is_said_once(call, decibels):
+    hum = 0.05 * np.sin(2 * np.pi * 50 * SECONDS)
+    clean = (call + hum).astype(np.float32)
+    turns = turns_of((leaking(call, decibels) + hum).astype(np.float32))
+    assert [channel for channel, _, _ in turns] == [channel for channel, _, _ in turns_of(clean)]
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.8, 0.25, 3.0])
@@ -114,7 +157,7 @@ def test_a_silent_channel_is_no_copy(call):
 def test_short_and_silent_turns_are_none():
     for length in (0, 1, 100, 5000):
         silence = np.zeros(length, np.float32)
-        assert own_spans(silence, np.zeros(length + 2 * MARGIN, np.float32)) == [(0, length)]
+        assert compare(silence, np.zeros(length + 2 * MARGIN, np.float32)).own == [(0, length)]
 
 
 def test_one_channel_is_told_once():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,12 @@ _STEP = _HOP / SAMPLE_RATE
 # two that are as loud the later channel. The same sound leaves so little unexplained.
 _FAINTER, _SAME = 10 ** (-3 / 10), 0.01
 _AS_LOUD = 10 ** (0.1 / 10)
-# Correlation of channels that hold the same sound all along, whatever codes each of them.
+# Correlation of channels that hold the same sound in a turn, whatever codes each of them.
 _ALIKE = 0.999
+# Sound is compared from where voices begin (Hz): hum and offset, which channels share, are below. Softly cut.
+_LOWEST, _SOFT = 70.0, 30.0
+# A frequency whose quietest tenth of windows has so much of its mean power holds a steady tone and is left out.
+_STEADY = 0.5
 # Powers are smoothed over so many windows: a syllable.
 _SYLLABLE = 9
 # What the other channel leaves unexplained of the power, above which somebody speaks here; and the power of
@@ -49,16 +54,16 @@ class LeakFilter:
         self._first = 0
         #: Turns that were left out, and those that were shortened, so far.
         self.left_out = self.shortened = 0
-        self._products = np.zeros((0, 0))
+        self._alike = True
+        self._kept: set[int] = set()
 
     def push(self, block: NDArray[np.float32]) -> None:
         """Take `[C, N]` more."""
         if len(block) < 2:
             return
         if not len(self._sound):
-            self._sound, self._products = block[:, :0], np.zeros((len(block), len(block)))
+            self._sound = block[:, :0]
         self._sound = np.concatenate([self._sound, block], axis=1)
-        self._products += block.astype(np.float64) @ block.T.astype(np.float64)
 
     def forget(self, before: float) -> None:
         """Let go of sound before a time in seconds, which no turn to come holds."""
@@ -67,8 +72,7 @@ class LeakFilter:
 
     def notes(self) -> Iterator[str]:
         """What was taken away so far, for people."""
-        powers = np.sqrt(np.outer(self._products.diagonal(), self._products.diagonal()))
-        if len(powers) > 1 and powers.min() > 0 and (self._products >= _ALIKE * powers).all():
+        if self.left_out and self._alike and not self.shortened and len(self._kept) == 1:
             yield "all channels hold the same sound, which is analysed once; there is nothing to split"
             return
         if self.left_out:
@@ -91,13 +95,18 @@ class LeakFilter:
         """
         if speech.channel is None or len(self._sound) < 2:
             return [speech]
-        spans = [(0, len(speech.samples))]
-        for channel in range(len(self._sound)):
-            if channel != speech.channel:
-                other = self._around(speech, channel)
-                found = own_spans(speech.samples, other, twin=channel < speech.channel)
-                spans = _both(spans, found)
-        if spans == [(0, len(speech.samples))]:
+        whole = [(0, len(speech.samples))]
+        others = [channel for channel in range(len(self._sound)) if channel != speech.channel]
+        found = [
+            compare(speech.samples, self._around(speech, channel), twin=channel < speech.channel)
+            for channel in others
+        ]
+        spans = reduce(_both, (comparison.own for comparison in found), whole)
+        if spans:
+            self._kept.add(speech.channel)
+        elif not any(comparison.same and not comparison.own for comparison in found):
+            self._alike = False
+        if spans == whole:
             return [speech]
         self.left_out += not spans
         self.shortened += bool(spans)
@@ -125,26 +134,46 @@ def _part(speech: Speech, begin: int, end: int) -> Speech:
     )
 
 
-def own_spans(
-    sound: NDArray[np.float32], other: NDArray[np.float32], *, twin: bool = False
-) -> list[tuple[int, int]]:
+@dataclass(frozen=True)
+class Comparison:
+    """What a turn has to do with another channel.
+
+    :param own: first and last sample of each part that is more than a copy; `[(0, N)]` where there is none.
+    :param same: both hold the same sound, neither filtered nor with another, as loud or not.
+    """
+
+    own: list[tuple[int, int]]
+    same: bool = False
+
+
+def compare(sound: NDArray[np.float32], other: NDArray[np.float32], *, twin: bool = False) -> Comparison:
     """Find where a turn holds more than a copy of another channel.
 
+    Only what changes, and where voices have their sound, counts: a hum, an offset or a tone that channels share
+    would else hide who speaks over it.
+
     :param sound: float32 `[N]` at `SAMPLE_RATE`.
-    :param other: float32 `[N + 1600]`, the other channel at that time, with 50 ms before and after it.
+    :param other: float32 `[N + 1600]`, the other channel at that time, with 50 ms before and after it, of
+        which the latter is not read.
     :param twin: of the same sound, as loud in both, this one is the copy.
-    :return: first and last sample of each part that is kept, `[(0, N)]` where there is no copy.
     """
-    whole = [(0, len(sound))]
+    whole = Comparison([(0, len(sound))])
     margin = (len(other) - len(sound)) // 2
+    if len(sound) < 2 * _HOP:
+        return whole
+    sound, other = _voiced(sound), np.pad(_voiced(other[: margin + len(sound)]), (0, margin))
     powers = _syllables(_powers(sound)) / np.maximum(_syllables(_powers(other[margin:-margin])), _FLOOR)
-    if len(powers) < 2 or not (powers < 2 * _AS_LOUD).any():
+    if not (powers < 2 * _AS_LOUD).any():
         return whole
     lag = _lag(sound, other)
     mine, theirs = _spectra(sound), _spectra(other[margin + lag : margin + lag + len(sound)])
+    changing = ~(_steady(mine) | _steady(theirs))
+    mine, theirs = mine[:, changing], theirs[:, changing]
     power, loud = (np.abs(mine) ** 2).sum(1) + _FLOOR, (np.abs(theirs) ** 2).sum(1)
     if _unexplained(mine, theirs, np.ones(len(power))).sum() < _SAME * power.sum():
-        return [] if power.sum() < loud.sum() * (_AS_LOUD if twin else 1 / _AS_LOUD) else whole
+        copy = power.sum() < loud.sum() * (_AS_LOUD if twin else 1 / _AS_LOUD)
+        products = np.abs((mine * theirs.conj()).sum()) ** 2
+        return Comparison([] if copy else whole.own, bool(products > _ALIKE**2 * power.sum() * loud.sum()))
     faint = power < _FAINTER * loud
     if not faint.any():
         return whole
@@ -154,7 +183,28 @@ def own_spans(
     quiet = np.maximum(_AUDIBLE * power.mean(), _ABOVE_NOISE * np.quantile(power, 0.1))
     copied = (power < _FAINTER * loud) & (left < _UNEXPLAINED * power)
     own = np.where(power < _FAINTER * loud, left, power) > np.maximum(_UNEXPLAINED * power, quiet)
-    return _kept(own, copied & (power > _FAINTEST * power.mean()), len(sound))
+    return Comparison(_kept(own, copied & (power > _FAINTEST * power.mean()), len(sound)))
+
+
+def _voiced(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sound `[N]` from `_LOWEST` on, without delay; its ends are carried on, so that a hum does not click there."""
+    pad = min(_WINDOW, len(sound) - 1)
+    ramp = np.sin(np.linspace(0, np.pi / 2, pad)) ** 2
+    carried = np.pad(sound.astype(np.float64), pad, "reflect", reflect_type="odd")
+    carried[:pad] *= ramp
+    carried[-pad:] *= ramp[::-1]
+    size = 1 << (len(carried) - 1).bit_length()
+    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    passed = np.clip((hertz - _LOWEST) / _SOFT, 0, 1)
+    filtered = np.fft.irfft(np.fft.rfft(carried, size) * passed, size)
+    return filtered[pad : pad + len(sound)].astype(np.float32)
+
+
+def _steady(spectra: NDArray[np.complex128]) -> NDArray[np.bool_]:
+    """Tell which frequencies `[F]` of spectra `[T, F]` hold a steady tone."""
+    powers = np.abs(spectra) ** 2
+    steady: NDArray[np.bool_] = np.quantile(powers, 0.1, axis=0) > _STEADY * powers.mean(0)
+    return steady
 
 
 def _unexplained(
