@@ -25,7 +25,7 @@ _AS_LOUD = 10 ** (0.1 / 10)
 _ALIKE = 0.999
 # Sound is compared from where voices begin (Hz): hum and offset, which channels share, are below. Softly cut.
 _LOWEST, _SOFT = 70.0, 30.0
-# A frequency whose quietest tenth of windows has so much of its mean power holds a steady tone and is left out.
+# A frequency whose quietest tenth of windows has so much of its mean power holds a steady tone, left out.
 _STEADY = 0.5
 # Powers are smoothed over so many windows: a syllable.
 _SYLLABLE = 9
@@ -149,8 +149,8 @@ class Comparison:
 def compare(sound: NDArray[np.float32], other: NDArray[np.float32], *, twin: bool = False) -> Comparison:
     """Find where a turn holds more than a copy of another channel.
 
-    Only what changes, and where voices have their sound, counts: a hum, an offset or a tone that channels share
-    would else hide who speaks over it.
+    Only what changes, and where voices have their sound, counts: a hum, an offset or a tone that channels
+    share would else hide who speaks over it.
 
     :param sound: float32 `[N]` at `SAMPLE_RATE`.
     :param other: float32 `[N + 1600]`, the other channel at that time, with 50 ms before and after it, of
@@ -187,7 +187,10 @@ def compare(sound: NDArray[np.float32], other: NDArray[np.float32], *, twin: boo
 
 
 def _voiced(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sound `[N]` from `_LOWEST` on, without delay; its ends are carried on, so that a hum does not click there."""
+    """Sound `[N]` from `_LOWEST` on, without delay.
+
+    Its ends are carried on, so that a hum does not click there.
+    """
     pad = min(_WINDOW, len(sound) - 1)
     ramp = np.sin(np.linspace(0, np.pi / 2, pad)) ** 2
     carried = np.pad(sound.astype(np.float64), pad, "reflect", reflect_type="odd")
