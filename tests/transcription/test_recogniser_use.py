@@ -37,7 +37,7 @@ def test_a_recogniser_is_made_once_a_language_and_gives_the_words():
     pipeline(SAMPLE, transcript=SAMPLE.with_suffix(".srt"))
     assert languages == []
     for _ in range(2):
-        turns = list(pipeline(SAMPLE, language="de"))
+        turns = list(pipeline(SAMPLE, language="de", turns="pauses"))
         assert languages == ["de"]
         assert [turn.text is not None for turn in turns] == [number % 2 == 1 for number in range(len(turns))]
         assert all(turn.text.startswith("Rain for ") for turn in turns[1::2])
