@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,18 @@ def test_an_input_has_its_own_transcript_and_name(pipeline):
     assert (recording.id, len(recording)) == ("with words", 14)
     assert recording.utterances[0].text == "Hi, it's me. I'm at your apartment to water the plants."
     assert (words.id, len(words)) == ("conversation", 1)
+
+
+def test_a_model_that_tells_no_voices_cuts_at_sentences_and_refuses_voices_once(pipeline, chats):
+    deaf = Pipeline(replace(pipeline.model, voices=None))
+    given = (Input(RECORDING, None, "one"), Input(RECORDING, None, "two"))
+    with pytest.raises(InputError, match=r"has nothing that tells changes of voice.*--turns sentences"):
+        next(deaf.analyze_each(given, turns="voices"))
+    # where the turns are told, and where there is no sound, nobody asks
+    transcript = RECORDING.with_suffix(".srt")
+    told = (Input(RECORDING, transcript, "told"), *inputs(chats[:1]))
+    assert [len(found) > 0 for found in deaf.analyze_each(told, turns="voices")] == [True, True]
+    sentences = deaf(RECORDING)
+    assert sentences == deaf(RECORDING, turns="sentences")
+    assert len(sentences) > len(pipeline(RECORDING)) == 14
+    assert pipeline(RECORDING) == pipeline(RECORDING, turns="voices")

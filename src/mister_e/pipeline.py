@@ -184,11 +184,14 @@ class Pipeline:
         :param progress: also told which input begins, as stage `mister_e.progress.INPUT`.
         :return: the result of each input as soon as it is done, by its name. Of several, one that cannot be
             analysed does not stop the rest: why comes in its place.
-        :raises InputError: the only input cannot be read, or there is no such recogniser or language.
+        :raises InputError: the only input cannot be read, or there is no such recogniser or language, or
+            nothing that tells changes of voice.
         """
         if options.get("asr", True) and any(map(_is_recognised, inputs)):
             # what is wrong with it is wrong for every input
             self._recogniser(options.get("language", AUTO))
+        if any(_is_recognised(given) and given.cuts is None for given in inputs):
+            self._cutting(options.get("turns"))
         for number, given in enumerate(inputs, start=1):
             progress(INPUT, number, len(inputs))
             result: ConversationAnalysis | FailedInput
@@ -290,8 +293,8 @@ class Pipeline:
         turns = turns or ("sentences" if voices is None else "voices")
         if turns == "voices" and voices is None:
             raise InputError(
-                f"model {self.model.config.name}: tells no changes of voice; cut at sentences"
-                " (--turns sentences), or put one into it (mister-e export --voices-head)"
+                f"model {self.model.config.name}: has nothing that tells changes of voice; cut at sentences"
+                " (--turns sentences), or export it with what tells them (mister-e export --voices-head)"
             )
         return turns, voices if turns == "voices" else None
 
