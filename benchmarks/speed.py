@@ -74,7 +74,11 @@ def measured(way: str, recording: Path) -> dict[str, float]:
     ways: dict[str, Callable[[], object]] = {
         "decode": lambda: sum(block.shape[1] for block in blocks(recording)),
         "turns": lambda: list(transcribe_turns(blocks(recording), recogniser=None)),
-        "turns and words": lambda: list(transcribe_turns(blocks(recording), recogniser=recogniser)),
+        "turns and words": lambda: list(
+            transcribe_turns(
+                blocks(recording), recogniser=recogniser, turns="voices", voices=pipeline.model.voices
+            )
+        ),
         "analyze": lambda: pipeline(recording),
         "analyze without asr": lambda: pipeline(recording, asr=False),
     }
