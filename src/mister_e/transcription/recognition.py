@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mister_e.conversation import Word
 from mister_e.errors import InputError
 from mister_e.transcription.asr import Recognised, Recogniser
 
@@ -52,3 +54,14 @@ def recognise(recogniser: Recogniser, sounds: Sequence[NDArray[np.float32]]) -> 
             " it has to give one for each, None where there are no words"
         )
     return [Recognised(words) if isinstance(words, str) else words for words in found]
+
+
+def placed(words: Sequence[Word], start: float) -> tuple[Word, ...]:
+    """Put words into their recording, times to the millisecond.
+
+    :param words: with times from where their sound begins.
+    :param start: second of the recording at which it does.
+    """
+    return tuple(
+        replace(word, start=round(start + word.start, 3), end=round(start + word.end, 3)) for word in words
+    )

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mister_e.audio.format import SAMPLE_RATE
-from mister_e.conversation import Clip, Utterance, Word
+from mister_e.conversation import Clip, Utterance
 from mister_e.errors import InputError
 from mister_e.progress import Progress, silent
 from mister_e.transcription.asr import Recognised, Recogniser, parted
@@ -24,7 +23,7 @@ from mister_e.transcription.cutting.crosstalk import turn_notes
 from mister_e.transcription.cutting.pieces import Piece, cut_stretch, moments
 from mister_e.transcription.cutting.vad import Speech, TurnCutter
 from mister_e.transcription.cutting.voices import VoiceChanges, VoiceMarks
-from mister_e.transcription.recognition import groups, recognise
+from mister_e.transcription.recognition import groups, placed, recognise
 
 #: Stage that is reported: seconds of the recording so far.
 STAGE = "turns"
@@ -193,12 +192,5 @@ def _named(turns: Iterable[tuple[Piece, Recognised | None, bool]]) -> Iterator[U
             text_uncertain=found.uncertain if found else False,
             language=found.language if found else None,
             notes=turn_notes(piece.overlapped, wordless=looked_for and not found),
-            words=_placed(found.words, speech.start - piece.begin) if found else (),
+            words=placed(found.words, speech.start - piece.begin) if found else (),
         )
-
-
-def _placed(words: Sequence[Word], start: float) -> tuple[Word, ...]:
-    """Words with times in the recording, of a stretch that begins at `start`."""
-    return tuple(
-        replace(word, start=round(start + word.start, 3), end=round(start + word.end, 3)) for word in words
-    )

@@ -16,7 +16,7 @@ from mister_e.progress import Progress, silent
 from mister_e.transcription.align import cut_turns
 from mister_e.transcription.asr import Recognised, Recogniser
 from mister_e.transcription.cuts import read_cuts
-from mister_e.transcription.recognition import groups, recognise
+from mister_e.transcription.recognition import groups, placed, recognise
 
 
 def transcribe_cuts(
@@ -87,12 +87,11 @@ def _saying(turn: Utterance, found: Recognised | None) -> Utterance:
     """A turn with its words, their times in the recording."""
     if found is None:
         return replace(turn, notes=(*turn.notes, NO_WORDS))
-    start = turn.start or 0.0
     return replace(
         turn,
         text=found.text,
         asr_confidence=found.confidence,
         text_uncertain=found.uncertain,
         language=found.language,
-        words=tuple(replace(word, start=start + word.start, end=start + word.end) for word in found.words),
+        words=placed(found.words, turn.start or 0.0),
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from mister_e.conversation import CROSSTALK, NO_WORDS
 
-#: Overlap of a turn, the mean over its time of the probability that several speak at once, from which it is
-#: crosstalk. Chosen on joined clips of validation voices, where 0.14 to 0.18 do the same: 0.86 of the turns
-#: that are noted have several voices for at least 40 % of the time that anybody is heard, and 0.77 of those
-#: turns are noted. `benchmarks/confidence.py` scores it.
+#: Overlap of a turn, see `VoiceMarks.overlapped`, from which it is crosstalk. Chosen on joined clips of
+#: validation voices; `benchmarks/confidence.py` scores it by turns with several voices for at least 40 % of
+#: the time that anybody is heard.
 LEAST_OVERLAPPED = 0.15
 
 
@@ -17,8 +16,7 @@ def is_crosstalk(overlapped: float | None) -> bool:
     What the recogniser says of its words does not help: of the turns that it doubts fewer than half are
     crosstalk, the others are noise, laughter, or another language.
 
-    :param overlapped: mean probability over the turn that several speak at once, 0 to 1; None = not known,
-        and then it is none.
+    :param overlapped: see `VoiceMarks.overlapped`; None = not known, and then it is none.
     """
     return overlapped is not None and overlapped >= LEAST_OVERLAPPED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 #: Words with a full stop that ends no sentence.
 _ABBREVIATIONS = frozenset(
@@ -58,4 +59,4 @@ def sentences(words: Sequence[str], min_words: int = 1) -> list[range]:
             begins.append(place + 1)
     if len(ends) > 1 and ends[-1] - ends[-2] < min_words:
         del ends[-2]
-    return [range(first, last) for first, last in zip([0, *ends], ends, strict=False)]
+    return [range(first, last) for first, last in pairwise([0, *ends])]

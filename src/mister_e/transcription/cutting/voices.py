@@ -33,7 +33,7 @@ class VoiceMarks:
     overlap: NDArray[np.float32]
 
     def overlapped(self, start: float, end: float) -> float:
-        """Fraction of a span in which several speak at once, 0 to 1.
+        """Mean probability over a span that several speak at once, 0 to 1.
 
         :param start: first second of the span, from the start of the stretch.
         :param end: its last second.
